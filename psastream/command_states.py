@@ -23,6 +23,7 @@ from connectors.dispatch.journal import (
     last_results,
     read_told,
 )
+from connectors.dispatch.shadow import PLANS
 from psastream.command_decisions import read_decisions, said_of, said_of_word
 from psastream.landscape import read_firm
 from psastream.lines import WIDTH, cut, instant, plain, say, say_of, shown_age
@@ -47,7 +48,7 @@ class State(StrEnum):
     WAITING = "waiting"  # no dispatcher has begun it: it would be written
     ATTEMPTED = "attempted"  # an attempt has begun, and its outcome is not recorded
     REFUSED = "refused"  # the target refuses it; an exception is open
-    HELD = "held"  # not sent, since the last ones of its kind were refused for the same cause
+    HELD = "held"  # not sent: as the last of its kind, for want of an approval, or in shadow
     SUCCEEDED = "succeeded"
     ADOPTED = "adopted"
     SUPERSEDED = "superseded"
@@ -86,6 +87,12 @@ class Ordered:
     """Whether a person lets no command of its kind be sent."""
     word: Decision | None = None
     """Who approved or refused it as it is now."""
+
+    @property
+    def plan(self) -> str | None:
+        """What it would do: `would create`, …; None where it is not in shadow."""
+        code = self.error_code
+        return code.lower().replace("_", " ") if code and code in PLANS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,9 +358,12 @@ def _hours(content: Mapping[str, Any]) -> Decimal | None:
 def line_of(each: Ordered, *, at: datetime) -> tuple[str, str]:
     """Return a command in a line of two parts: natural key; state, kind, hours, money, age.
 
-    Behind the state of one that waits stands what people have decided about it.
+    Behind the state of one that waits stands what it would do, where it is in shadow, and what
+    people have decided about it.
     """
     said = [each.state.value]
+    if each.plan is not None:
+        said.append(each.plan)
     if each.is_stopped:
         said.append("stopped")
     if each.word is not None and each.state not in ENDED:
@@ -371,20 +381,28 @@ def line_of(each: Ordered, *, at: datetime) -> tuple[str, str]:
 def summary(meant: Sequence[Ordered], shown: int) -> Iterator[str]:
     """Yield how many commands there are, and of each kind its hours and its money by currency.
 
+    What is in shadow is told by what it would do, too.
+
     Kinds are not added up: of a project it is the contract value, of a time bill a part of that.
     """
     count = _commands(len(meant))
     yield count if shown == len(meant) else f"{shown} of {count}, the newest (--limit)"
     for kind in sorted({each.kind for each in meant}):
         of_kind = [each for each in meant if each.kind == kind]
-        amounts: dict[str, Decimal] = {}
-        for each in of_kind:
-            if each.amount is not None and each.currency:
-                amounts[each.currency] = amounts.get(each.currency, Decimal()) + each.amount
-        hours = sum((each.hours for each in of_kind if each.hours), Decimal())
-        said = [f"{len(of_kind):,}", *([f"{hours:,.2f} h"] if hours else [])]
-        said += [f"{amount:,.2f} {name}" for name, amount in sorted(amounts.items())]
-        yield f"{kind}: {'; '.join(said)}"
+        yield f"{kind}: {_sums(of_kind)}"
+        for plan in sorted({each.plan for each in of_kind if each.plan}):
+            yield f"  {plan}: {_sums([each for each in of_kind if each.plan == plan])}"
+
+
+def _sums(of_kind: Sequence[Ordered]) -> str:
+    amounts: dict[str, Decimal] = {}
+    for each in of_kind:
+        if each.amount is not None and each.currency:
+            amounts[each.currency] = amounts.get(each.currency, Decimal()) + each.amount
+    hours = sum((each.hours for each in of_kind if each.hours), Decimal())
+    said = [f"{len(of_kind):,}", *([f"{hours:,.2f} h"] if hours else [])]
+    said += [f"{amount:,.2f} {name}" for name, amount in sorted(amounts.items())]
+    return "; ".join(said)
 
 
 def _commands(count: int) -> str:
@@ -412,7 +430,8 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
         "attempts": each.attempts or None,
         "target id": each.target_id,
         "exception": each.exception_id,
-        "refused": each.error_code and f"{each.error_code}: {each.detail}",
+        "in shadow": each.plan and each.detail,
+        "refused": None if each.plan else _refused(each),
         "to do": None if _is_approved(each) else each.hint,
         "command id": each.command_id,
     }
@@ -422,6 +441,10 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
     yield "content:", ""
     for name, value in each.content.items():
         yield f"  {name}: ", json.dumps(value, default=plain, ensure_ascii=False)
+
+
+def _refused(each: Ordered) -> str | None:
+    return each.error_code and f"{each.error_code}: {each.detail}"
 
 
 def _is_approved(each: Ordered) -> bool:

@@ -21,7 +21,8 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.body import parse_json
 from connectors.toolkit.faults import Reason
-from psastream.letters import read_letters, told
+from psastream.letters import read_letters
+from psastream.letters import told as told_letters
 from psastream.lines import (
     WIDTH,
     cut,
@@ -48,12 +49,19 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which open exceptions are meant; None or empty: any."""
+    """Which open exceptions are meant; None or empty: any that waits for somebody.
+
+    What is in shadow is meant where it is named, by id or by its reason.
+    """
 
     ids: Sequence[str] = ()
     target: str | None = None
     reason: Reason | None = None
     older_than: timedelta | None = None
+
+    @property
+    def _names_shadow(self) -> bool:
+        return bool(self.ids) or self.reason is Reason.SHADOW
 
     def matches(self, row: Row, *, at: datetime) -> bool:
         """Whether an exception is meant."""
@@ -61,9 +69,15 @@ class Filter:
             row["status"] == OPEN
             and (not self.ids or row["exception_id"] in self.ids)
             and (self.target is None or row["system"] == self.target)
+            and (self._names_shadow or not is_shadowed(row))
             and (self.reason is None or row["reason"] == self.reason.value)
             and (self.older_than is None or at - row["raised_at"] >= self.older_than)
         )
+
+
+def is_shadowed(row: Row) -> bool:
+    """Whether a command is not sent since its target or kind is in shadow: it waits for nobody."""
+    return bool(row["reason"] == Reason.SHADOW.value)
 
 
 def parse_age(text: str) -> timedelta:
@@ -96,7 +110,8 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     too, and nothing tells when they are settled.
     """
     at = datetime.now(UTC)
-    rows = ranked(row for row in _all(settings) if wanted.matches(row, at=at))
+    told = _all(settings)
+    rows = ranked(row for row in told if wanted.matches(row, at=at))
     names = _names(settings) if rows else Names()
     if as_json:
         shown = [{**row, **asdict(names.subject_of(row))} for row in rows]
@@ -109,8 +124,10 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
     say("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
+        if shadowed := sum(row["status"] == OPEN and is_shadowed(row) for row in told):
+            say(f"{shadowed} in shadow (psastream exceptions list --class shadow)")
         serde = Serde.of(settings)
-        for said in told(read_letters(settings.kafka, serde)):
+        for said in told_letters(read_letters(settings.kafka, serde)):
             say(f"{said} (psastream dlq list)", "dead letters: ")
 
 
@@ -271,7 +288,7 @@ def lines_of(row: Row, subject: Subject = Subject()) -> Iterator[tuple[str, str]
             yield f"{name + ':':<14}", text
     if row["reason"]:
         yield f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure
-    if row["is_held"] and not (is_hold(row) or awaits_word(row)):
+    if row["is_held"] and not (is_hold(row) or awaits_word(row) or is_shadowed(row)):
         held = "the last commands of its kind were refused for this cause"
         yield f"{'not sent:':<14}", held
 

@@ -16,6 +16,7 @@ from psastream.anew import ORDERS_NOTHING
 from psastream.exceptions import (
     Filter,
     awaits_word,
+    is_shadowed,
     meant,
     publish,
     ranked,
@@ -51,7 +52,13 @@ def release_exceptions(
     rows = meant(settings, wanted, "released")
     held = ranked(row for row in rows if row["is_held"])
     refuse_asked(wanted, rows)
-    held = [row for row in held if not awaits_word(row)]
+    if wanted.ids and (shadowed := [row["natural_key"] for row in rows if is_shadowed(row)]):
+        raise ConfigError(
+            f"in shadow: {', '.join(shadowed)}",
+            hint="take its kind out of shadow in the sink's file: then it is looked up, and sent"
+            " where the target does not hold it",
+        )
+    held = [row for row in held if not (awaits_word(row) or is_shadowed(row))]
     if wanted.ids and (sent := [row for row in rows if not row["is_held"]]):
         raise ConfigError(
             f"not held back: {', '.join(row['exception_id'] for row in sent)}",

@@ -37,6 +37,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "dispatch.retry_asked": "refused commands are tried again, as was asked for",
         "dispatch.session_ended": "session of dispatch ended",
         "dispatch.session_started": "session of dispatch started",
+        "dispatch.shadow": "commands of a kind are looked up and never written",
         "dispatch.signal_unreadable": "a record that says what has changed cannot be read",
         "dispatch.signals_unread": "what has changed cannot be read",
         "dispatch.started": "commands that were stopped are sent again",

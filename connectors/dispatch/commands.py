@@ -290,10 +290,15 @@ def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) 
 
 @dataclass(frozen=True, slots=True)
 class OpenException:
-    """A command that waits for a person, with the money that waits with it, and since when."""
+    """A command that waits for a person, with the money that waits with it, and since when.
+
+    `plan` is what one in shadow would do.
+    """
 
     system: str
     natural_key: str
     amount: Decimal | None
     currency: str | None
     raised_at: datetime
+    kind: str | None = None
+    plan: str | None = None

@@ -6,9 +6,9 @@ A vendor adds its credentials in a subclass beside its sink.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from connectors.dispatch.decisions import ALL
 from connectors.dispatch.lease import Check, LeasedLimiter
@@ -69,6 +69,14 @@ class SinkConfig(BaseModel):
         " kind (`all`: any other) and currency; one in another currency waits, too",
     )
 
+    shadow: tuple[str, ...] = Field(
+        default=(),
+        description="kinds of commands that are looked up and never written, `all`: the target is"
+        " only read; `psastream commands list` says what each would do",
+    )
+    _limiter: Limiter | None = PrivateAttr(default=None)
+    _is_limited: bool = PrivateAttr(default=False)
+
     @model_validator(mode="after")
     def _backoff_is_bounded(self) -> SinkConfig:
         if self.retry_backoff_max_ms < self.retry_backoff_ms:
@@ -79,6 +87,11 @@ class SinkConfig(BaseModel):
     def stopped_kinds(self) -> frozenset[str | None]:
         """Kinds of which nothing is sent; None: of all."""
         return frozenset(None if kind == ALL else kind for kind in self.stopped)
+
+    @property
+    def shadow_kinds(self) -> frozenset[str | None]:
+        """Kinds of which nothing is written; None: of all."""
+        return frozenset(None if kind == ALL else kind for kind in self.shadow)
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -93,7 +106,21 @@ class SinkConfig(BaseModel):
 
     def make_limiter(self, check: Check) -> Limiter:
         """Make the allowance of requests; `check` raises where none may be sent any more."""
+        self._is_limited = True
+        if self._limiter is not None:
+            return self._limiter
         return LeasedLimiter(self.max_in_flight, self.requests_per_second, check=check)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a sink was made that has asked for its allowance of requests."""
+        return self._is_limited
+
+    def limited_by(self, limiter: Limiter) -> Self:
+        """Return the same whose sinks send by that allowance."""
+        copy = self.model_copy()
+        copy._limiter, copy._is_limited = limiter, False
+        return copy
 
     def make_sink(self, check: Check) -> Sink:
         """Make the sink; `check` raises where no request may be sent any more. Opens nothing.

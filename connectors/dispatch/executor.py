@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -42,9 +42,11 @@ from connectors.dispatch.ledger import (
 )
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pacer import Pacer
+from connectors.dispatch.questions import Questions
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.repeated import Repeated, Stuck
 from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.shadow import SHADOWED, planned
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.spans import step_span, tell_outcome
 from connectors.dispatch.verdicts import (
@@ -80,7 +82,6 @@ _log = structlog.get_logger()
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
-T = TypeVar("T")
 
 
 class TargetExecutor:
@@ -125,6 +126,7 @@ class TargetExecutor:
         self._now = now
         self._target = target
         self._sink = sink
+        self._questions = Questions(sink, policy.attempt_s)
         self._journal = journal
         self._ledger = ledger
         self._policy = policy
@@ -285,9 +287,14 @@ class TargetExecutor:
                 return self._show()
 
     def _has_word(self, refusal: Refusal) -> bool:
-        """Whether it waited for a person's word, and there is one, or none is needed any more."""
-        if refusal.problem.reason is not Reason.APPROVAL:
+        """Whether it waited for a person's word, and there is one, or none is needed any more.
+
+        A shadow that is over is one, too.
+        """
+        if refusal.problem.reason not in (Reason.APPROVAL, Reason.SHADOW):
             return False
+        if refusal.problem.reason is Reason.SHADOW:
+            return not self._is_shadowed(refusal.command)
         problem = self._withholds(refusal.command)
         return problem is None or problem.code != refusal.problem.code
 
@@ -417,12 +424,16 @@ class TargetExecutor:
                 return await self._revisit(step)
             case Attempt():
                 problem = self._withholds(command) or self._holds(command)
-                if problem is None:
-                    return await self._attempt_guarded(step)
+                if problem is None or problem.code == SHADOWED:
+                    return await (self._ask_first if problem else self._attempt_guarded)(step)
                 outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
                 await self._settle(command, outcome)
                 self._reconsider(command)
                 return None
+
+    def _is_shadowed(self, command: Command) -> bool:
+        problem = self._withholds(command)
+        return problem is not None and problem.code == SHADOWED
 
     def _holds(self, command: Command) -> Problem | None:
         """Return why it is not sent, where the last ones of its kind were refused for that."""
@@ -453,7 +464,7 @@ class TargetExecutor:
         if self._guard.is_held:
             return None  # another one has found it out
         try:
-            newest = await self._in_time(self._sink.newest())
+            newest = await self._questions.newest()
         except (TransientError, AuthenticationError) as error:
             return error
         except RecordError as error:  # what it holds is not known, so nothing is sent
@@ -480,20 +491,26 @@ class TargetExecutor:
         return None
 
     async def _ask_first(self, step: Attempt) -> TransientError | AuthenticationError | None:
-        """Attempt it unless the target holds it already."""
-        command = step.command
+        """Attempt it unless the target holds it already; in shadow tell what it would do."""
+        command, refusal = step.command, None
         try:
             found = await self._ask(command)
         except (TransientError, AuthenticationError) as error:
             self._ledger.not_applied(command.natural_key)
             return error
-        except RecordError:  # the attempt meets it, too, and tells
-            found = None
+        except RecordError as error:  # the attempt meets it, too, and tells
+            found, refusal = None, error
         self._asked.add(command.natural_key)
-        if found is None or found.differs:
+        if found is not None and not found.differs:
+            outcome = carried_out(Status.ADOPTED, step.number - 1, found)
+        elif self._is_shadowed(command):
+            problem = planned(command, found, refusal)
+            outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
+        else:
             return await self._attempt(step)
-        self._heard(command.kind)
-        await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
+        if refusal is None or is_from_target(refusal):
+            self._heard(command.kind)
+        await self._settle(command, outcome)
         return None
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
@@ -552,26 +569,7 @@ class TargetExecutor:
         self._pacer.wake()
 
     async def _ask(self, command: Command) -> Applied | None:
-        """Look the content of a command up.
-
-        Raises TransientError and AuthenticationError where that is to be repeated, RecordError
-        where it is refused.
-        """
-        known_id = self._ledger.known_id(command.natural_key)
-        try:
-            return await self._in_time(self._sink.look(command, known_id))
-        except RecordError as error:
-            if is_refusal(error):
-                raise
-            raise transient(error) from error
-
-    async def _in_time(self, question: Coroutine[Any, Any, T]) -> T:
-        """Return the answer to a question that changes nothing. Raises TransientError."""
-        try:
-            async with asyncio.timeout(self._policy.attempt_s):
-                return await question
-        except TimeoutError as error:
-            raise too_late() from error
+        return await self._questions.look(command, self._ledger.known_id(command.natural_key))
 
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
         command = step.command
@@ -641,7 +639,9 @@ class TargetExecutor:
         self._repeated.settled(command)
         self._failing.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
-        self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
+        is_shadow = outcome.problem is not None and outcome.problem.reason is Reason.SHADOW
+        status = "shadowed" if is_shadow else outcome.status.value
+        self._metrics.commands.labels(self._target, command.kind, status).inc()
         if command.issued_at is not None:
             seconds = max(0.0, (self._now() - command.issued_at).total_seconds())
             self._metrics.settle_time.labels(self._target, command.kind).observe(seconds)

@@ -40,6 +40,8 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import Remedies
+from connectors.dispatch.shadow import PLANS
+from connectors.toolkit.faults import Reason
 from runtime.kafka import MAX_MESSAGE_BYTES, KafkaSettings, read_topic
 from runtime.secrets import mask
 from runtime.serde import Serde
@@ -342,4 +344,6 @@ def _open_exception(record: Mapping[str, Any]) -> OpenException:
         record["amount"],
         record["currency"],
         record["raised_at"],
+        record["kind"],
+        PLANS.get(record["error_code"]) if record["reason"] == Reason.SHADOW.value else None,
     )

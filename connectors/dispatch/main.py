@@ -17,6 +17,7 @@ from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJ
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Target
+from connectors.dispatch.shadow import make_sink
 from connectors.systems import Systems, class_name
 from connectors.toolkit.config import parse_config, read_document, secret_files
 from runtime.health import Health
@@ -89,7 +90,7 @@ class _Sinks:
         try:
             configs = load_sinks(self._paths, self._environment, self._systems)
             for config in configs.values():
-                config.make_sink(lambda: None)  # of a key that cannot be used only this says so
+                make_sink(config, lambda: None)  # of a key that cannot be used only this says so
         except ConfigError as error:
             return [error.detail]
         self.configs = configs
@@ -101,7 +102,7 @@ class _Sinks:
         for name, config in self.configs.items():
             vendor = self._systems.vendor_of(name)
             kinds = frozenset(content.kind for content in vendor.commands)
-            sink = config.make_sink(lease.check)
+            sink = make_sink(config, lease.check)
             targets[name] = Target(config, sink, vendor.remedies, kinds)
         return targets
 
@@ -190,7 +191,11 @@ def load_sink(
         raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
     kinds = [ALL, *(content.kind for content in vendor.commands)]
     moved = with_amounts(kinds)
-    for key, named in (("stopped", config.stopped), ("approval", config.approval)):
+    for key, named in (
+        ("stopped", config.stopped),
+        ("approval", config.approval),
+        ("shadow", config.shadow),
+    ):
         if unknown := [kind for kind in named if kind not in kinds]:
             detail = f"{path}: {key}: {config.target} carries out no {', '.join(unknown)}"
             raise ConfigError(detail, hint=f"any of {', '.join(kinds)}")

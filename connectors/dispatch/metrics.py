@@ -25,7 +25,8 @@ class DispatchMetrics:
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.commands = Counter(
             "psastream_commands",
-            "Commands by what became of them; skipped = replayed or out of date.",
+            "Commands by what became of them; skipped = replayed or out of date, shadowed = looked"
+            " up and not sent, since their kind is in shadow.",
             ("target", "kind", "status"),
             registry=registry,
         )
@@ -86,7 +87,8 @@ class DispatchMetrics:
         )
         self._exceptions = Gauge(
             "psastream_exceptions_open",
-            "Rejections that wait for a person, each told by the one dispatcher that owns it.",
+            "Rejections that wait for a person, each told by the one dispatcher that owns it; not"
+            " what is in shadow (psastream_commands_shadowed).",
             ("system",),
             registry=registry,
         )
@@ -94,6 +96,19 @@ class DispatchMetrics:
             "psastream_exceptions_open_money",
             "Money that waits with them. For display: the exact amounts are in psa.exception.",
             ("system", "currency"),
+            registry=registry,
+        )
+
+        self._shadowed = Gauge(
+            "psastream_commands_shadowed",
+            "Commands in shadow by what each would do: create, change, delete, or be refused.",
+            ("target", "kind", "plan"),
+            registry=registry,
+        )
+        self._shadowed_money = Gauge(
+            "psastream_commands_shadowed_money",
+            "Money that they would move. For display: the exact amounts are in psa.exception.",
+            ("target", "plan", "currency"),
             registry=registry,
         )
 
@@ -146,31 +161,55 @@ class DispatchMetrics:
 
     def show_exceptions(self, exceptions: Iterable[OpenException]) -> ExceptionTotals:
         """Begin the gauges of open exceptions anew; return what keeps them up to date."""
-        self._exceptions.clear()
-        self._exceptions_money.clear()
-        totals = ExceptionTotals(self._exceptions, self._exceptions_money)
+        for gauge in (
+            self._exceptions, self._exceptions_money, self._shadowed, self._shadowed_money
+        ):  # fmt: skip
+            gauge.clear()
+        totals = ExceptionTotals(
+            Totals(self._exceptions, self._exceptions_money),
+            Totals(self._shadowed, self._shadowed_money),
+        )
         for item in exceptions:
             totals.change(None, item)
         return totals
 
 
-class ExceptionTotals:
-    """How many exceptions are open, and what money waits with them, as gauges show it."""
+class Totals:
+    """How many of something there are, and how much money, as two gauges show it."""
 
     def __init__(self, count: Gauge, money: Gauge) -> None:
         self._count = count
         self._money = money
-        self._counts: dict[str, int] = {}
-        self._amounts: dict[tuple[str, str], Decimal] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._amounts: dict[tuple[str, ...], Decimal] = {}
+
+    def add(
+        self, labels: tuple[str, ...], money: tuple[str, ...], item: OpenException, sign: int
+    ) -> None:
+        """Add an exception, or take it away; `money` are the labels of its amount."""
+        self._counts[labels] = self._counts.get(labels, 0) + sign
+        self._count.labels(*labels).set(self._counts[labels])
+        if item.amount is not None and item.currency is not None:
+            key = (*money, item.currency)
+            self._amounts[key] = self._amounts.get(key, Decimal(0)) + sign * item.amount
+            self._money.labels(*key).set(float(self._amounts[key]))
+
+
+class ExceptionTotals:
+    """How many exceptions are open, and what money waits with them, as gauges show it."""
+
+    def __init__(self, waiting: Totals, shadowed: Totals) -> None:
+        """What is in shadow waits for nobody: it is beside the others."""
+        self._waiting = waiting
+        self._shadowed = shadowed
 
     def change(self, before: OpenException | None, after: OpenException | None) -> None:
         """Let one take the place of another; None is none."""
         for item, sign in ((before, -1), (after, 1)):
             if item is None:
                 continue
-            self._counts[item.system] = self._counts.get(item.system, 0) + sign
-            self._count.labels(item.system).set(self._counts[item.system])
-            if item.amount is not None and item.currency is not None:
-                key = (item.system, item.currency)
-                self._amounts[key] = self._amounts.get(key, Decimal(0)) + sign * item.amount
-                self._money.labels(*key).set(float(self._amounts[key]))
+            if item.plan is None:
+                self._waiting.add((item.system,), (item.system,), item, sign)
+            else:
+                labels = (item.system, item.kind or "", item.plan)
+                self._shadowed.add(labels, (item.system, item.plan), item, sign)

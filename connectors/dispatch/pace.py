@@ -69,6 +69,7 @@ PACES: Final[Mapping[Reason, Pace]] = {
     Reason.UNCLEAR: Pace(5 * MINUTE_S, 6 * HOUR_S, "the target answers clearly", probes=3),
     Reason.LEFTOVER: Pace(HOUR_S, DAY_S, "what was left over is tidied up", probes=3),
     Reason.APPROVAL: Pace(HOUR_S, DAY_S, "a person approves it", probes=3),
+    Reason.SHADOW: Pace(HOUR_S, DAY_S, "its target or kind is out of shadow", probes=8),
     Reason.INTERNAL: Pace(HOUR_S, DAY_S, "a newer version of psastream runs", probes=3),
 }
 """The pauses of each reason."""

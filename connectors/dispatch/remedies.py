@@ -25,6 +25,8 @@ _GENERAL: Final[Mapping[Reason, str]] = {
     Reason.LEFTOVER: "tidy up what the detail names",
     Reason.APPROVAL: "psastream commands approve its natural key, or commands refuse; a newer"
     " version of it needs its own approval",
+    Reason.SHADOW: "compare it with what others have written; out of shadow in the sink's file,"
+    " its kind is sent, unless the target holds it by then",
     Reason.INTERNAL: "report it: psastream cannot make this command",
 }
 
@@ -37,5 +39,5 @@ def remedy(problem: Problem, remedies: Remedies) -> str:
         known = remedies.get((problem.code, field))
         if known is not None:
             return known + _AGAIN
-    is_asked = problem.reason is Reason.APPROVAL  # trying alone ends nothing
+    is_asked = problem.reason in (Reason.APPROVAL, Reason.SHADOW)  # trying alone ends nothing
     return _GENERAL[problem.reason] + ("" if is_asked else _AGAIN)

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 
 from connectors.dispatch.approval import withheld
-from connectors.dispatch.commands import Command, OpenException, Status
+from connectors.dispatch.commands import Command, OpenException, Problem, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.decisions import Approvals, Decision, Stops
 from connectors.dispatch.exceptions import is_leftover
@@ -29,6 +29,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.offsets import OffsetTracker
 from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.remedies import Remedies
+from connectors.dispatch.shadow import shadowed
 from connectors.dispatch.signals import Change, Signal
 from connectors.dispatch.sink import Sink
 from schemas.routing import partition_of
@@ -78,6 +79,8 @@ class Session:
         self._spawn = spawn
         for name, each in targets.items():
             metrics.expect(name, each.kinds)
+            for kind in each.config.shadow:
+                _log.warning("dispatch.shadow", target=name, kind=kind)
         self._stopped = {name: target.config.stopped_kinds for name, target in targets.items()}
         self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
         # One ledger for all: natural keys name their target, and results are keyed by them alone.
@@ -104,7 +107,7 @@ class Session:
                 guard=Guard(name, told=memory.holds.get(name), now_s=now().timestamp()),
                 recall=recall,
                 stopped=self._stopped[name] | stops.of(name),
-                withholds=partial(withheld, bounds=target.config.approval, approvals=approvals),
+                withholds=partial(_withheld, config=target.config, approvals=approvals),
             )
             for name, target in targets.items()
         }
@@ -177,6 +180,12 @@ class Session:
         )
         await self._journal.bury(letter)
         finished()
+
+
+def _withheld(command: Command, *, config: SinkConfig, approvals: Approvals) -> Problem | None:
+    """Return why a command may not be sent: shadow comes before any approval."""
+    held = shadowed(command, config.shadow_kinds)
+    return held or withheld(command, bounds=config.approval, approvals=approvals)
 
 
 def _is_last(refusal: Refusal, memory: Memory) -> bool:

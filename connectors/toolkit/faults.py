@@ -51,6 +51,7 @@ class Reason(Enum):
     UNCLEAR = "unclear"  # an answer that nobody has written down
     LEFTOVER = "leftover"  # carried out, and something is left to tidy up
     APPROVAL = "approval"  # a person's word
+    SHADOW = "shadow"  # the end of the shadow of its target or kind
     INTERNAL = "internal"  # our own check of the content: a newer version of us
 
 

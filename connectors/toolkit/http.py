@@ -11,6 +11,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -101,6 +102,13 @@ class Limiter:
         self._slots = asyncio.Semaphore(max_in_flight)
         self._interval_s = 1.0 / per_second if per_second else 0.0
         self._next_start_s = 0.0
+
+    def admit(self, method: str, *, is_read: bool) -> AbstractAsyncContextManager[None]:
+        """Return the slot of a request; `is_read`: it can have no effect.
+
+        The last thing that a request passes before it is sent: what it raises was not sent.
+        """
+        return self
 
     async def __aenter__(self) -> None:
         await self._slots.acquire()
@@ -298,7 +306,7 @@ class VendorClient:
             data = dump_json(call.json)
             headers.setdefault("Content-Type", "application/json")
         try:
-            async with self._limiter:
+            async with self._limiter.admit(call.method, is_read=call.is_read):
                 with request_span(self._policy.system, call.method, self._base_url) as answered:
                     async with self._open_session().request(
                         call.method,

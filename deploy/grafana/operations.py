@@ -533,6 +533,24 @@ def _targets() -> Iterator[Part]:
         "1 while a person lets no command of a kind be sent; all is the whole target.",
         also=("PsastreamTargetPaused",),
     )
+    yield graph(
+        "Commands in shadow",
+        [
+            Query(
+                sum_by("target, kind, plan", series("psastream_commands_shadowed")),
+                "{{target}} {{kind}} {{plan}}",
+            ),
+        ],
+        "Looked up and not sent, by what each would do.",
+    )
+    yield graph(
+        "Money in shadow",
+        Query(
+            sum_by("target, plan, currency", series("psastream_commands_shadowed_money")),
+            "{{target}} {{plan}} {{currency}}",
+        ),
+        "For display, in each currency; the exact amounts are in psa.exception.",
+    )
 
 
 def _read_model() -> Iterator[Part]:

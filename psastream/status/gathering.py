@@ -15,7 +15,7 @@ from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from connectors.dispatch.exceptions import OPEN
 from connectors.dispatch.journal import EXCEPTIONS
 from connectors.systems import Systems
-from psastream.exceptions import Row, read_exceptions, sums_of
+from psastream.exceptions import Row, is_shadowed, read_exceptions, sums_of
 from psastream.landscape import FirmSystems
 from psastream.letters import TOPIC as LETTERS
 from psastream.letters import Letter, counted, read_letters
@@ -152,7 +152,9 @@ def assembled(
             for target in firm.targets
             if waiting is not None or target in dispatched
         ],
-        exceptions=None if waiting is None else _exceptions(waiting),
+        exceptions=None
+        if waiting is None
+        else _exceptions([row for row in waiting if not is_shadowed(row)]),
         dead_letters=None if kafka.letters is None else _letters(kafka.letters),
         numbers=[]
         if newest is None
@@ -180,9 +182,11 @@ def _target(target: str, told: TargetState | None, waiting: Sequence[Row] | None
     state = told or TargetState(target)
     if waiting is None:
         return state
-    refused = [row for row in waiting if row["system"] == target and row["revision"] is not None]
+    ours = [row for row in waiting if row["system"] == target and row["revision"] is not None]
+    refused = [row for row in ours if not is_shadowed(row)]
     held = sum(bool(row["is_held"]) for row in refused)
-    return replace(state, refused=len(refused), held=held)
+    shadowed = len(ours) - len(refused)
+    return replace(state, refused=len(refused), held=held, shadowed=shadowed)
 
 
 def _exceptions(waiting: Sequence[Row]) -> ExceptionState:

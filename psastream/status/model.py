@@ -134,6 +134,7 @@ class TargetState:
     `is_paused`: it takes no command at all; None where no dispatcher tells. `open`: commands that
     are not settled, by queued, in_flight, retrying. `refused`: open exceptions of its commands,
     `held` of them not sent at all. `stopped`: kinds that a person, or the sink's file, has stopped.
+    `shadowed`: commands in shadow, none of the refused.
     """
 
     target: str
@@ -142,6 +143,7 @@ class TargetState:
     refused: int | None = None
     held: int | None = None
     stopped: Sequence[str] = ()
+    shadowed: int | None = None
 
     def verdict(self) -> Verdict:
         """Whether it takes commands."""

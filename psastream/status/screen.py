@@ -139,7 +139,9 @@ def _target(state: TargetState) -> Sequence[str]:
     waiting = ", ".join(f"{count} {name}" for name, count in state.open.items() if count)
     refused = "" if not state.refused else f"{state.refused} refused, {state.held or 0} held back"
     stopped = f"stopped: {', '.join(state.stopped)}" if state.stopped else ""
-    return state.target, "; ".join(part for part in (said, stopped, waiting, refused) if part)
+    shadowed = f"{state.shadowed} in shadow" if state.shadowed else ""
+    parts = (said, stopped, waiting, refused, shadowed)
+    return state.target, "; ".join(part for part in parts if part)
 
 
 def _exceptions(status: Status) -> Iterator[tuple[Verdict, Sequence[str]]]:

@@ -113,6 +113,32 @@ def test_how_far_a_command_is_follows_from_what_dispatchers_wrote(
     assert found.state is state
 
 
+def test_what_is_in_shadow_says_what_it_would_do() -> None:
+    shadow = {
+        **exception(is_held=True), "error_code": "WOULD_CHANGE",
+        "detail": "would change record 7: name: Tern → Tern Ltd",
+    }  # fmt: skip
+    created = {**shadow, "natural_key": "netsuite:time_bill:tb-1", "revision": 1}
+    created |= {"error_code": "WOULD_CREATE", "detail": "would create it"}
+    project, made = sorted(states(record(), bill(), exceptions=(shadow, created)), key=_key)
+
+    assert line_of(project, at=AT) == (KEY, "held  would change  upsert_project  5m")
+    shown = "\n".join(whole(lines_of(project)))
+    assert "in shadow:  would change record 7: name: Tern → Tern Ltd" in shown
+    assert "refused:" not in shown
+    assert list(summary([project, made], 2)) == [
+        "2 commands",
+        "upsert_project: 1",
+        "  would change: 1",
+        "upsert_time_bill: 1; 7.50 h; 1,234.50 EUR",
+        "  would create: 1; 7.50 h; 1,234.50 EUR",
+    ]
+
+
+def _key(each: Ordered) -> str:
+    return each.natural_key
+
+
 def test_the_last_revision_counts_and_the_newest_comes_first() -> None:
     found = states(record(3), record(2), bill())
     assert [(each.natural_key, each.revision) for each in found] == [

@@ -62,6 +62,21 @@ def test_filters_name_what_is_meant(wanted: Filter, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(), False),
+        (Filter(target="netsuite"), False),
+        (Filter(reason=Reason.PERMISSION), False),
+        (Filter(reason=Reason.SHADOW), True),
+        (Filter(target="float", reason=Reason.SHADOW), False),
+        (Filter(ids=["netsuite:netsuite:project:a"]), True),
+    ],
+)
+def test_what_is_in_shadow_is_meant_where_it_is_named(wanted: Filter, expected: bool) -> None:
+    assert wanted.matches(row(reason=Reason.SHADOW), at=AT) is expected
+
+
+@pytest.mark.parametrize(
     ("text", "age"),
     [("30m", timedelta(minutes=30)), ("2h", timedelta(hours=2)), ("7d", timedelta(days=7))],
 )

@@ -136,6 +136,20 @@ def test_a_single_command_is_released_whatever_is_unread(topics: Callable[..., T
     assert firm.sent == ["netsuite:netsuite:project:a"]
 
 
+@pytest.mark.parametrize("words", [("netsuite:netsuite:project:a",), ("--class", "shadow")])
+def test_what_is_in_shadow_is_not_released(
+    topics: Callable[..., Topics], words: tuple[str, ...]
+) -> None:
+    firm = topics([{**held_alone(), "reason": "shadow"}])
+
+    given = firm.give(*words, "--yes")
+
+    is_named = "--class" not in words
+    assert given.exit_code == (2 if is_named else 0)
+    assert ("in shadow" if is_named else "nothing of it is held back") in given.output
+    assert firm.sent == []
+
+
 @pytest.mark.parametrize("group", ["rollup", "measures"])
 def test_what_orders_nothing_holds_up_no_release(group: str) -> None:
     states = [GroupState(group, 1, 9), HISTORY]

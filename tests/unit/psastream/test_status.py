@@ -60,6 +60,7 @@ def exception(**fields: Any) -> dict[str, Any]:
         "system": "netsuite",
         "revision": 1,
         "is_held": False,
+        "reason": "permission",
         "amount": None,
         "currency": None,
         "raised_at": AGO,
@@ -291,6 +292,14 @@ psastream_commands_stopped{kind="all",target="float"} 0.0
     state = target_states([*read_samples(DISPATCHER), *read_samples(stopped)])["float"]
     assert (state.stopped, state.verdict()) == (("upsert_project",), Verdict.WARN)
     assert "open; stopped: upsert_project" in line_with(Status(AT, targets=[state]), "float  ")
+
+
+def test_what_is_in_shadow_is_told_and_waits_for_nobody() -> None:
+    status = running(exceptions=[exception(), exception(is_held=True, reason="shadow")])
+    assert "1 refused, 0 held back; 1 in shadow" in line_with(status, "in shadow")
+    assert status.exceptions is not None and status.exceptions.open == 1
+    [target] = [each for each in status_json(status)["targets"] if each["refused"]]
+    assert target["shadowed"] == 1
 
 
 def test_a_target_tells_what_waits_and_what_is_held_back() -> None:
