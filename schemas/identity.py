@@ -29,6 +29,7 @@ class IdForm(Enum):
 
     PLAIN = "plain"  # each spelling is an id of its own
     CASE_SUFFIX = "case_suffix"  # 15 letters and digits, and 3 more that tell the letters' case
+    ANY_CASE = "any_case"  # case does not count
 
 
 def mint(prefix: str, *parts: str, length: int = 16) -> str:
@@ -59,6 +60,8 @@ def native_id(form: IdForm, text: str | None) -> str | None:
         return None
     if form is IdForm.CASE_SUFFIX:
         native = case_suffixed(native)
+    if form is IdForm.ANY_CASE:
+        native = native.lower()
     return native.replace("|", "%7C").replace("#", "%23")
 
 

@@ -180,7 +180,7 @@ def of_business_central(tables: Tables) -> Ledger:
 
 
 def of_finance_operations(tables: Tables) -> Ledger:
-    """Read the entity sets of its companies. An id is a company and a number."""
+    """Read the entity sets of its companies. An id is a company and a number, in small letters."""
     ledgers = {row["LegalEntityId"]: row["AccountingCurrency"] for row in tables["Ledgers"]}
     customers = {
         _key(row, "CustomerAccount"): _id(row, "CustomerAccount") for row in tables["CustomersV3"]
@@ -285,7 +285,7 @@ def of_finance_operations(tables: Tables) -> Ledger:
 
 
 def _id(row: Row, name: str) -> str:
-    return f"{row['dataAreaId']},{row[name]}"
+    return f"{row['dataAreaId']},{row[name]}".lower()
 
 
 def _key(row: Row, name: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from connectors.rest.source import RestConnectorConfig, RestSource
 from connectors.systems import Systems
 from connectors.toolkit.config import parse_config, read_document
 from connectors.vendors.finance_operations.sink import FinanceOperationsSink
-from psastream.system import tried_row
+from psastream.system import Tried, tried_row
 from sandbox.vendors.finance_operations.target import FinanceOperationsTarget
 from schemas.system import SystemBundle
 from tests.support.rest_api import ONCE
@@ -108,13 +108,17 @@ class Twin:
 
         `find` returns what a row looks up, by lookup.
         """
+        tried = await self.tried(obj, find)
+        assert [each.refused for each in tried] == [None] * len(tried)
+        return [each.records[entity] for each in tried]
+
+    async def tried(self, obj: str, find: Find = lambda row: {}) -> list[Tried]:
+        """Return what the mapping makes of the rows of an object."""
         system = read_system()
         [mapping] = [each for each in system.mappings if each.topic == f"src.{system.name}.{obj}"]
         rows = [dict(row) for row in await self.captured(obj)]
         sent = [_as_sent(row) | find(row) for row in rows]
-        tried = [tried_row(mapping, system.contract(obj), row) for row in sent]
-        assert [each.refused for each in tried] == [None] * len(tried)
-        return [each.records[entity] for each in tried]
+        return [tried_row(mapping, system.contract(obj), row) for row in sent]
 
 
 @lru_cache(maxsize=1)

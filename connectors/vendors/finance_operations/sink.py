@@ -171,8 +171,9 @@ class _Found:
 
     @property
     def id(self) -> str:
+        """As its rows are read, in small letters."""
         keys = (_plain(self.row.get(key)) for key in self.entity.keys)
-        return ",".join([self.company, *(str(key) for key in keys)])
+        return ",".join([self.company, *(str(key) for key in keys)]).lower()
 
     @property
     def path(self) -> str:

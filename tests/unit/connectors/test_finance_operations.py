@@ -363,7 +363,7 @@ async def test_a_change_that_is_answered_with_the_record_is_done_and_with_nothin
 
     twin.spoil = answer
     [applied] = await carried_out(twin, customer(name="Tern Group"))
-    assert applied.target_id == f"demf,{CUSTOMER.upper()}"
+    assert applied.target_id == f"demf,{CUSTOMER}"
     body[0] = {}
     with pytest.raises(UnclearAnswerError) as caught:
         await carried_out(twin, customer(name="Tern Group"))
@@ -496,12 +496,13 @@ async def test_doubled_time_is_told_and_the_first_kept_up(twin: Twin) -> None:
          "PsaStreamTimeBillId": BILL.upper()},
     )  # fmt: skip
     [applied] = await carried_out(twin, time_bill())
-    assert applied.target_id == f"demf,{first['JournalId']},{first['LineNumber']}"
+    number = first["JournalId"].lower()
+    assert applied.target_id == f"demf,{number},{first['LineNumber']}"
     assert applied.warning is not None
     assert (applied.warning.code, applied.warning.reason) == (
         "DUPLICATE_TIME_BILL", Reason.LEFTOVER,
     )  # fmt: skip
-    assert other["JournalBatchNumber"] in applied.warning.detail
+    assert other["JournalBatchNumber"].lower() in applied.warning.detail
     assert await seen(twin, time_bill()) == applied
     gone = order("delete_time_bill", time_bill_id=BILL)
     assert await seen(twin, gone) == Applied(applied.target_id, differs=True)
@@ -514,7 +515,7 @@ async def test_a_line_is_named_by_its_number_however_it_is_written(twin: Twin) -
     [*_, applied] = await carried_out(twin, customer(), project(), time_bill())
     [line] = await twin.rows("JournalTrans")
     number = line_number_of(BILL.upper())
-    assert applied.target_id == f"demf,{line['JournalId']},{number}"
+    assert applied.target_id == f"demf,{line['JournalId'].lower()},{number}"
     paths: list[str] = []
 
     async def as_real(request: web.Request) -> web.StreamResponse | None:
@@ -587,7 +588,7 @@ async def test_a_company_without_project_groups_is_told_by_the_group_that_it_lac
     assert error.reason is Reason.REFERENCE
     await twin.change("LegalEntities", company["id"], {"_lacks_project_groups": "No"})
     [applied] = await carried_out(twin, project())
-    assert applied.target_id == f"demf,{PROJECT.upper()}"
+    assert applied.target_id == f"demf,{PROJECT}"
 
 
 @pytest.mark.asyncio
@@ -640,6 +641,18 @@ def test_companies_are_those_that_are_named_once() -> None:
 def test_a_connector_file_that_cannot_be_written_by_is_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         config(**keys)
+
+
+@pytest.mark.asyncio
+async def test_a_line_of_hours_finds_its_journal_whatever_the_case_of_its_company(
+    twin: Twin,
+) -> None:
+    await carried_out(twin, customer(), project(), time_bill())
+    [row] = await twin.captured("hour_line")
+    assert row["dataAreaId"] == "DEMF", "journals are of demf"
+    [line], journals = await twin.tried("hour_line"), await twin.tried("hour_journal")
+    waits = [f"journal is not given, of {journal.id}" for journal in journals]
+    assert waits.count(str(line.waits)) == 1
 
 
 @pytest.mark.asyncio

@@ -41,7 +41,7 @@ def test_the_books_of_finance_and_operations_are_read_as_an_erps() -> None:
     assert (entity["id"], entity["currency"], entity["needs_tax_code"]) == ("GBMF", "GBP", False)
     assert entity["company"] == customer["company"] == "gbmf"
     assert (customer["id"], customer["externalid"], customer["currency"]) == (
-        f"gbmf,{CUSTOMER.upper()}", CUSTOMER, "GBP",
+        f"gbmf,{CUSTOMER}", CUSTOMER, "GBP",
     )  # fmt: skip
     assert (project["externalid"], project["subsidiary"], project["startdate"]) == (
         IN_GERMANY, "GBMF", None,

@@ -79,6 +79,15 @@ def test_c18_every_spelling_of_an_id_is_one_id(data: st.DataObject) -> None:
 
 
 @pytest.mark.fault("C18", place=PLACE)
+@given(st.text("AbC1-,"), st.text("AbC1-,"))
+def test_c18_ids_whose_case_does_not_count_are_one_in_any_case(one: str, other: str) -> None:
+    form = identity.IdForm.ANY_CASE
+    same = identity.native_id(form, one) == identity.native_id(form, other)
+    assert same == (one.casefold() == other.casefold())
+    assert identity.native_id(form, one.swapcase()) == identity.native_id(form, one)
+
+
+@pytest.mark.fault("C18", place=PLACE)
 @given(ids_of_15, ids_of_15)
 def test_c18_two_ids_stay_two(one: str, other: str) -> None:
     same = identity.native_id(FORM, one) == identity.native_id(FORM, other)
@@ -86,10 +95,10 @@ def test_c18_two_ids_stay_two(one: str, other: str) -> None:
 
 
 @pytest.mark.fault("C18", place=PLACE)
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_c18_an_id_settles_at_once_and_never_breaks_a_key(text: str) -> None:
-    settled = identity.native_id(FORM, text)
-    assert settled is None or settled == identity.native_id(FORM, settled)
+@given(st.sampled_from(list(identity.IdForm)), st.text(st.characters(exclude_categories=["Cs"])))
+def test_c18_an_id_settles_at_once_and_never_breaks_a_key(form: identity.IdForm, text: str) -> None:
+    settled = identity.native_id(form, text)
+    assert settled is None or settled == identity.native_id(form, settled)
     assert not {"|", "#"} & set(settled or "")
 
 
