@@ -122,14 +122,15 @@ def order(
     if not is_meant(f"{wanted.action.value} {len(orders)}?", is_dry=is_dry, is_sure=is_sure):
         return
     require_broker(settings.kafka.client())
-    _require_topic(settings)
+    require_topic(settings)
     records = (RawRecord(0, each.key.encode(), each.to_bytes()) for each in orders)
     hint = "check the broker; give the same command again: what was ordered twice is done once more"
     publish_all(settings.kafka, SOURCE_ORDERS.name, records, within_s=FLUSH_S, hint=hint)
     say(f"{len(orders)} ordered (psastream connectors status {wanted.system})")
 
 
-def _require_topic(settings: Settings) -> None:
+def require_topic(settings: Settings) -> None:
+    """Raise ConfigError where there is no topic of orders, BrokerUnavailableError if unknown."""
     if not is_there(settings.kafka):
         raise ConfigError(
             f"there is no topic {SOURCE_ORDERS.name}", hint="psastream topics apply makes it"

@@ -1,5 +1,7 @@
 """The topic of orders on Kafka: read whole, since it holds a few records an object.
 
+Beside the orders it holds what APIs describe of their objects, and what of it was accepted.
+
 Whoever polls asks before each poll, by clients that last as long as the process. An order that
 stands in the topic when a poll begins is taken by it, or by the next one after a moment for which
 the last answer holds.
@@ -16,6 +18,7 @@ from typing import Final
 
 import structlog
 
+from connectors.polled.fingerprint import ACCEPTED, DESCRIBED, Fingerprint
 from connectors.polled.orders import UNREADABLE, Action, Order, Taken
 from runtime.kafka import KafkaSettings, read_topic
 from runtime.lasting_reader import LastingReader
@@ -34,10 +37,18 @@ CLOSE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the topic holds. `orders` and `answers`: the last of each object and concern."""
+    """What the topic holds. `orders` and `answers`: the last of each object and concern.
+
+    `fingerprints`: the last of each object, as accepted and as described, by `Fingerprint.key`.
+    """
 
     orders: Mapping[str, Order] = field(default_factory=dict)
     answers: Mapping[str, Taken] = field(default_factory=dict)
+    fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
+
+    def fingerprint(self, of: str, system: str, obj: str) -> Fingerprint | None:
+        """Return an object's as `ACCEPTED` or as `DESCRIBED`."""
+        return self.fingerprints.get(f"{of}|{system}|{obj}")
 
     def standing(self, system: str, obj: str) -> list[Order]:
         """Return the orders of an object that are not done.
@@ -121,15 +132,19 @@ def told_by(
     """
     orders: dict[str, Order] = dict(before.orders) if before else {}
     answers: dict[str, Taken] = dict(before.answers) if before else {}
+    fingerprints: dict[str, Fingerprint] = dict(before.fingerprints) if before else {}
     for key, value in records:
         name = (key or b"").decode("utf-8", "backslashreplace")
         if value is None:
             orders.pop(name, None)
             answers.pop(name, None)
+            fingerprints.pop(name, None)
             continue
         try:
             if name.startswith("answer|"):
                 answers[name] = Taken.from_bytes(value)
+            elif name.startswith((f"{ACCEPTED}|", f"{DESCRIBED}|")):
+                fingerprints[name] = Fingerprint.from_bytes(value)
             else:
                 orders[name] = Order.from_bytes(value)
         except UNREADABLE as error:
@@ -139,4 +154,4 @@ def told_by(
                 error=f"{type(error).__name__}: {error}",
                 hint="it is left out; find who writes to the topic, and give the order again",
             )
-    return Told(orders, answers)
+    return Told(orders, answers, fingerprints)

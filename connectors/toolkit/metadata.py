@@ -19,11 +19,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A field. `type` is in the vendor's words; `values` are all it may hold, None: any."""
+    """A field. `type` is in the vendor's words; `values` are all it may hold, None: any.
+
+    `label` is what people read in place of the name; it stays when a field is renamed.
+    """
 
     type: str
     kind: Kind
     values: frozenset[str] | None = None
+    label: str | None = None
 
 
 @runtime_checkable

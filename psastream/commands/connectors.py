@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import Config, DryRun, Note, Yes
+from psastream.commands.options import Config, DryRun, Json, Note, Sources, Yes
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(
@@ -137,3 +137,27 @@ def connectors_resync(  # noqa: PLR0917 - each parameter is an option on the com
         start = parse_since(since, datetime.now(UTC)) if since else None
         wanted = Wanted(Action.RESYNC, system, objects or (), start, note)
         order(settings_from_environment(), wanted, is_dry=is_dry, is_sure=is_sure)
+
+
+@app.command("drift")
+def connectors_drift(  # noqa: PLR0917 - each parameter is an option on the command line
+    system: Annotated[str | None, typer.Argument(help="a polled system; none: all")] = None,
+    objects: Objects = None,
+    source: Sources = None,
+    accepts: Annotated[bool, typer.Option("--accept", help="take it as it is from now on")] = False,
+    note: Note = None,
+    is_dry: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Print how what APIs describe of their objects differs from what was accepted.
+
+    With --source the vendors of those files are asked now, else it is what pollers saw last. The
+    exit code is 1 if something differs that is not accepted, or a vendor did not tell.
+    """
+    from psastream.drift import Accepting, Asked, print_drift
+
+    with errors_as_exit_codes():
+        asked = Asked(system, objects or (), source or ())
+        accepting = Accepting(note, is_dry=is_dry) if accepts else None
+        settings = settings_from_environment()
+        raise typer.Exit(print_drift(settings, asked, accepting, as_json=as_json))

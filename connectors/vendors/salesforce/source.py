@@ -109,6 +109,7 @@ class FieldAnswer(Answer):
 
     name: str
     type: str
+    label: str | None = None
     picklistValues: list[dict[str, Any]] | None = None
 
 
@@ -199,7 +200,7 @@ def _described(field: FieldAnswer) -> Described:
     if field.type == "picklist" and field.picklistValues is not None:
         active = [each for each in field.picklistValues if each.get("active")]
         values = frozenset(str(each.get("value")) for each in active)
-    return Described(field.type, _KINDS.get(field.type, Kind.TEXT), values)
+    return Described(field.type, _KINDS.get(field.type, Kind.TEXT), values, field.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,7 @@ class SalesforceApi(Generic[OrgSettings]):
             "fields": [
                 {
                     "name": known,
+                    "label": known.removesuffix("__c").replace("_", " "),
                     "type": kind,
                     "nillable": kind != "boolean" and known not in self._books.schema.never_null,
                     "custom": known.endswith("__c"),

@@ -8,23 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from starlette.testclient import TestClient
 
-from connectors.polled.main import load_source
 from connectors.systems import Systems
 from connectors.toolkit.metadata import Described, Kind
 from psastream.check.findings import Finding
 from psastream.check.metadata import kind_of, made_of, metadata_findings
 from psastream.check.sign_in import ask_vendors
 from psastream.verdict import Verdict
-from sandbox.vendors.app import create_app
-from sandbox.vendors.credentials import make_credentials
 from schemas.mapping.config import ObjectConfig
 from schemas.system import SystemBundle
-from tests.support.vendor_server import serving
+from tests.support.described_org import described_org, post
 
-SOURCE = Path("connectors/vendors/salesforce/source.json")
 BILLING = "Billing_Type__c"
 KINDS = {"string": Kind.TEXT, "boolean": Kind.BOOLEAN, "date": Kind.DATE, "decimal": Kind.NUMBER}
 
@@ -140,41 +135,13 @@ def test_what_is_made_of_a_column_is_found_through_expressions_and_parts() -> No
     assert made_of(mapped, "nothing") == []
 
 
-def post(twin: TestClient, path: str, **body: object) -> Any:
-    answer = twin.post(f"/admin/salesforce/{path}", json=body)
-    assert answer.is_success, answer.text
-    return answer.json() if answer.content else None
-
-
 def ask(tmp_path: Path, change: Callable[[TestClient], object]) -> Sequence[Finding]:
     """What a check of the packaged connector file finds at the twin after a change."""
-    credentials = make_credentials()
-    twin = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    change(twin)
-    key = tmp_path / "key.pem"
-    key.write_bytes(credentials.key("SALESFORCE_PRIVATE_KEY_FILE").as_pem(private=True))
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        answer = await asyncio.to_thread(
-            twin.request,
-            request.method,
-            f"/salesforce{request.rel_url}",
-            headers=dict(request.headers),
-            content=await request.read(),
-        )
-        return web.Response(
-            body=answer.content, status=answer.status_code, content_type="application/json"
-        )
 
     async def run() -> Sequence[Finding]:
-        async with serving(handle) as url:
-            environment = {
-                "SALESFORCE_URL": url,
-                "SALESFORCE_CLIENT_ID": credentials.client_id,
-                "SALESFORCE_USERNAME": credentials.username,
-                "SALESFORCE_PRIVATE_KEY_FILE": str(key),
-            }
-            [asked] = await ask_vendors([load_source(SOURCE, environment)], [])
+        async with described_org(tmp_path) as org:
+            change(org.twin)
+            [asked] = await ask_vendors([org.connector()], [])
             assert asked.error is None
             return asked.metadata
 
