@@ -215,6 +215,10 @@ def _accept(
         return False
     at, by = datetime.now(UTC), who()
     kept = [replace(each, at=at, by=by, note=accepting.note) for each in described]
+    if not kept:
+        if not is_quiet:
+            say("nothing to accept")
+        return True
     records = (RawRecord(0, each.key(ACCEPTED).encode(), each.to_bytes()) for each in kept)
     hint = "check the broker; give the same command again: what was accepted is accepted"
     publish_all(settings.kafka, SOURCE_ORDERS.name, records, within_s=FLUSH_S, hint=hint)

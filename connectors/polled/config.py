@@ -39,6 +39,14 @@ class PolledConfig(BaseModel):
         default=600_000, alias="overlap.ms", ge=0, description="how late a row may become visible"
     )
     sweep_interval_ms: Milliseconds = Field(default=86_400_000, alias="sweep.interval.ms", ge=10)
+    description_interval_ms: Milliseconds = Field(
+        default=3_600_000,
+        alias="description.interval.ms",
+        ge=0,
+        description=(
+            "time between looks at what the API describes of the objects, where it does; 0: never"
+        ),
+    )
     snapshot_mode: SnapshotMode = Field(default=SnapshotMode.INITIAL, alias="snapshot.mode")
     max_delete_ratio: float = Field(default=0.2, alias="max.delete.ratio", ge=0, le=1)
     max_delete_rows: int = Field(

@@ -49,6 +49,11 @@ STOPPED: Final = Gauge(
 PAUSED: Final = Gauge(
     "psastream_source_paused", "1 while a person has ordered that it is not polled.", _OBJECT
 )
+DRIFT: Final = Gauge(
+    "psastream_source_drift",
+    "Differences between what the API describes and what was accepted, at the last look.",
+    (*_OBJECT, "kind"),
+)
 QUOTA_REMAINING: Final = Gauge(
     "psastream_source_quota_remaining_ratio", "Share of the request allowance left.", ("system",)
 )

@@ -18,15 +18,17 @@ import structlog
 from connectors.polled import instruments
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.config import PolledConfig
+from connectors.polled.describing import Fingerprints, Looks
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
 from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
 from connectors.polled.order_log import OrderLog
-from connectors.polled.orders import Orders
+from connectors.polled.orders import Action, Orders, pending
 from connectors.polled.poller import ObjectPoller
 from connectors.polled.source import PolledSource
 from connectors.systems import Systems, class_name
 from connectors.toolkit.config import parse_config, read_document, secret_files
+from connectors.toolkit.metadata import Describes
 from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_process
@@ -254,7 +256,7 @@ async def _run(
 async def _until_renewed(
     connectors: Sequence[Connector],
     logs: Sequence[KafkaLog],
-    orders: Orders,
+    orders: OrderLog,
     others: set[asyncio.Task[Any]],
     renewal: Renewal,
     *,
@@ -262,7 +264,9 @@ async def _until_renewed(
 ) -> None:
     """Run connectors until one of the others ends, or new clients of Kafka are due."""
     tasks = {
-        asyncio.create_task(run_connector(each, kafka_log, health=health, orders=orders))
+        asyncio.create_task(
+            run_connector(each, kafka_log, health=health, orders=orders, fingerprints=orders)
+        )
         for each, kafka_log in zip(connectors, logs, strict=True)
     }
     due = asyncio.create_task(renewal.due())
@@ -290,8 +294,12 @@ async def run_connector(
     *,
     health: Health,
     orders: Orders | None = None,
+    fingerprints: Fingerprints | None = None,
 ) -> None:
-    """Poll every object of a connector until cancelled. Raises FatalError."""
+    """Poll every object of a connector until cancelled. Raises FatalError.
+
+    `fingerprints`: where it is kept what the API describes, which is looked at then.
+    """
     config = connector.config
     for obj in config.objects:  # at once: who asks sees what is to be polled
         interval = instruments.POLL_INTERVAL.labels(config.system, obj)
@@ -305,7 +313,7 @@ async def run_connector(
     times = LoopSettings(
         interval_s=config.poll_interval_ms / 1000, retry_max_s=config.retry_max_ms / 1000
     )
-    loops, retries = [], Retries()
+    loops, retries, pollers = [], Retries(), dict[str, ObjectPoller]()
     for obj, (bookmark, ledger) in states.items():
         poller = ObjectPoller(
             config,
@@ -318,8 +326,12 @@ async def run_connector(
             beat=partial(health.beat, part_of(config.system, obj)),
             orders=orders,
         )
+        pollers[obj] = poller
         loop = ObjectLoop(config.system, obj, poller, times, health=health, retries=retries)
         loops.append(asyncio.create_task(loop.run()))
+    if fingerprints is not None:
+        looks = _looks(connector, pollers, fingerprints, clock)
+        loops += [asyncio.create_task(looks.run())] if looks else []
     try:
         await asyncio.gather(*loops)
     finally:
@@ -328,6 +340,23 @@ async def run_connector(
         await asyncio.gather(*loops, return_exceptions=True)
         await kafka_log.close()
         _log.info("poll.stopped", connector=config.name)
+
+
+def _looks(
+    connector: Connector,
+    pollers: Mapping[str, ObjectPoller],
+    fingerprints: Fingerprints,
+    clock: Callable[[], datetime],
+) -> Looks | None:
+    """Return the looks at what an API describes; None where it does not, or nobody wants them."""
+    config, source = connector.config, connector.source
+    if not isinstance(source, Describes) or not config.description_interval_ms:
+        return None
+
+    def is_paused(obj: str) -> bool:
+        return pending(pollers[obj].bookmark.orders, Action.PAUSE) is not None
+
+    return Looks(config, connector.system, source, fingerprints, clock=clock, is_paused=is_paused)
 
 
 async def _open(

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Final
 
@@ -20,7 +21,7 @@ import structlog
 
 from connectors.polled.fingerprint import ACCEPTED, DESCRIBED, Fingerprint
 from connectors.polled.orders import UNREADABLE, Action, Order, Taken
-from runtime.kafka import KafkaSettings, read_topic
+from runtime.kafka import KafkaSettings, RawRecord, publish_all, read_topic
 from runtime.lasting_reader import LastingReader
 from runtime.offsets import present_places
 from runtime.threads import in_daemon_thread
@@ -86,18 +87,32 @@ class OrderLog:
 
         Raises BrokerUnavailableError where that is not known.
         """
-        async with self._lock:
-            now_s = asyncio.get_running_loop().time()
-            if now_s >= self._read_until_s:
-                await in_daemon_thread(self._read)
-                self._read_until_s = now_s + FRESH_S
+        await self._refresh()
         return self._told.standing(system, obj)
+
+    async def told(self) -> Told | None:
+        """Return what the topic holds, None where there is none. Raises BrokerUnavailableError."""
+        await self._refresh()
+        return self._told if self._is_there else None
+
+    async def keep(self, of: str, fingerprint: Fingerprint) -> None:
+        """Write down what was accepted or described. Raises BrokerUnavailableError."""
+        record = RawRecord(0, fingerprint.key(of).encode(), fingerprint.to_bytes())
+        publish = partial(publish_all, within_s=ANSWER_S, hint="check the broker")
+        await in_daemon_thread(publish, self._settings, SOURCE_ORDERS.name, [record])
 
     async def close(self) -> None:
         """Close the clients, unless a broker keeps them busy."""
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await in_daemon_thread(self._close)
+
+    async def _refresh(self) -> None:
+        async with self._lock:
+            now_s = asyncio.get_running_loop().time()
+            if now_s >= self._read_until_s:
+                await in_daemon_thread(self._read)
+                self._read_until_s = now_s + FRESH_S
 
     def _read(self) -> None:
         with self._reading:

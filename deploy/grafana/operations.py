@@ -370,6 +370,11 @@ def _sources() -> Iterator[Part]:
         also=("PsastreamDeletesRefused", "PsastreamSweepRepairs", "PsastreamNewFields"),
     )
     yield graph(
+        "What APIs describe otherwise than was accepted",
+        Query(sum_by("system, kind", series("psastream_source_drift")), "{{system}} {{kind}}"),
+        "psastream connectors drift tells what hangs on it.",
+    )
+    yield graph(
         "Rows that wait for what they look up",
         Query(
             sum_by("rows, reason", series("psastream_lookup_waiting_rows")), "{{rows}} {{reason}}"

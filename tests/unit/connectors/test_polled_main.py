@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from connectors.polled.bookmark import Bookmark
+from connectors.polled.fingerprint import Fingerprint
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
 from connectors.polled.main import (
@@ -27,8 +28,11 @@ from connectors.polled.main import (
     spare_collector,
 )
 from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
+from connectors.polled.order_log import Told
+from connectors.polled.orders import Action, Order, Orders
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from connectors.polled.source import PolledSource
+from connectors.toolkit.metadata import Described
 from runtime.health import Health
 from runtime.settings import Settings
 from schemas.codec.record import AvroSchema
@@ -94,10 +98,53 @@ class Source:
         """Nothing to close."""
 
 
-async def run(log: Log, source: Source, health: Health, seconds: float) -> None:
-    config = make_config(**{"poll.interval.ms": 7_000})
+class DescribedSource(Source):
+    """One whose API fails to describe it, in a way that would end a poller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.described_at: list[float] = []
+
+    async def describe(self, obj: str) -> Mapping[str, Described | None]:
+        self.described_at.append(asyncio.get_running_loop().time())
+        raise FatalError("worse than away") if len(self.described_at) % 2 else RuntimeError("no")
+
+
+class NothingKept:
+    """Nobody has accepted anything."""
+
+    async def told(self) -> Told | None:
+        return Told()
+
+    async def keep(self, of: str, fingerprint: Fingerprint) -> None:
+        raise AssertionError("nothing was described")
+
+
+class Paused:
+    """Every object is paused by a person."""
+
+    async def of(self, system: str, obj: str) -> Sequence[Order]:
+        return [Order("1", system, obj, Action.PAUSE, Clock()(), "ada@desk")]
+
+
+async def run(
+    log: Log,
+    source: Source,
+    health: Health,
+    seconds: float,
+    orders: Orders | None = None,
+    **keys: object,
+) -> None:
+    config = make_config(**{"poll.interval.ms": 7_000, **keys})
     connector = Connector(config, cast(PolledSource, source), FIRM.bundles["salesforce"])
-    running = run_connector(connector, cast(KafkaLog, log), source.table.clock, health=health)
+    running = run_connector(
+        connector,
+        cast(KafkaLog, log),
+        source.table.clock,
+        health=health,
+        orders=orders,
+        fingerprints=NothingKept(),
+    )
     task = asyncio.create_task(running)
     await asyncio.wait({task}, timeout=seconds)
     if not task.done():
@@ -115,6 +162,28 @@ def test_a_connector_polls_at_its_interval_and_closes_its_log_at_the_end() -> No
     assert log.state()["a"]["text"] == f"poll {len(source.polled_at)}"
     assert log.is_closed
     assert health.is_ready()
+
+
+def test_no_failure_of_a_description_ends_a_poll_or_the_next_look() -> None:
+    log, source, health = Log(), DescribedSource(), Health()
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(log, source, health, 60, **{"description.interval.ms": 10_000}))
+    looks_s = [after - before for before, after in itertools.pairwise(source.described_at)]
+    assert len(looks_s) >= 4
+    assert all(10 <= look_s < 20 for look_s in looks_s)
+    assert len(source.polled_at) >= 6
+    assert health.is_ready()
+
+
+def test_nobody_looks_where_the_interval_is_none_or_people_have_paused_the_object() -> None:
+    source = DescribedSource()
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(Log(), source, Health(), 60, **{"description.interval.ms": 0}))
+    assert source.polled_at and not source.described_at
+    paused, often = DescribedSource(), {"description.interval.ms": 10_000}
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(Log(), paused, Health(), 60, Paused(), **often))
+    assert not paused.polled_at and not paused.described_at
 
 
 def test_a_fatal_error_of_an_object_ends_its_connector() -> None:
