@@ -168,7 +168,8 @@ async def seen_now(
                 except (TimeoutError, PsaStreamError) as error:
                     why = error.detail if isinstance(error, PsaStreamError) else "no answer in time"
                     failures.append(f"{system} {obj}: not described: {why}")
-                else:
+                    continue
+                if fields is not None:
                     at = datetime.now(UTC)
                     found.append(Fingerprint(system, obj, at, who(), fields=fields))
         finally:

@@ -107,7 +107,8 @@ class Looks:
         if told is None:
             return
         system = self._config.system
-        fields = await self._source.describe(obj)
+        if (fields := await self._source.describe(obj)) is None:
+            return
         now = Fingerprint(system, obj, self._clock(), self._config.name, fields=fields)
         accepted = told.fingerprint(ACCEPTED, system, obj)
         if accepted is None:

@@ -182,7 +182,10 @@ def _changes(name: str, before: Described, after: Described) -> Iterator[Differe
 def _record(described: Described | None) -> dict[str, Any] | None:
     if described is None:
         return None
-    record: dict[str, Any] = {"type": described.type, "kind": described.kind.name}
+    record: dict[str, Any] = {
+        "type": described.type,
+        "kind": described.kind and described.kind.name,
+    }
     if described.values is not None:
         record["values"] = sorted(described.values)
     if described.label is not None:
@@ -196,7 +199,7 @@ def _described(record: Mapping[str, Any] | None) -> Described | None:
     values = record.get("values")
     return Described(
         str(record["type"]),
-        Kind[record["kind"]],
+        None if record["kind"] is None else Kind[record["kind"]],
         None if values is None else frozenset(map(str, values)),
         record.get("label"),
     )

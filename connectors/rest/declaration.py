@@ -287,6 +287,27 @@ class Deleted(Endpoint):
     reads: StampForm = StampForm.ISO8601
 
 
+class DescribedBy(Endpoint):
+    """A list of the fields of an object: their names, types, labels and, of a list, its values.
+
+    `name`, `type` and `label` are paths in an entry; `values` leads to a list there, `value` to the
+    value in each of its items. `below`: where in a row the fields lie that it names.
+    """
+
+    below: Path | None = None
+    name: Path
+    type: Path
+    label: Path | None = None
+    values: Path | None = None
+    value: Path | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.values is None) is not (self.value is None):
+            raise ValueError("`values` and `value` go together")
+        return self
+
+
 class Removed(_Model):
     """How a list of changes tells a row that is gone: by something at `when`, its id at `id`."""
 
@@ -394,10 +415,10 @@ class ObjectConfig(Endpoint):
     """One object: the list it is read from, and where its columns are in a row.
 
     `columns`: paths of the columns that are not fields of the row itself. `changed`: the list that
-    tells changes, where it is another than the one of all rows. `delta`: changes and deletes, by a
-    token of the vendor's. `each`: the list only names rows. `queue`: what tells changes between
-    readings of all rows. `unused`: fields that no contract takes. `optional`: columns that some
-    answers lack. `null_is_absent`: null fields are left out.
+    tells changes, where it is another than the one of all rows. `described`: what tells its fields.
+    `delta`: changes and deletes, by a token of the vendor's. `each`: the list only names rows.
+    `queue`: what tells changes between readings of all rows. `unused`: fields that no contract
+    takes. `optional`: columns that some answers lack. `null_is_absent`: null fields are left out.
     """
 
     columns: dict[Text, Path] = {}
@@ -407,6 +428,7 @@ class ObjectConfig(Endpoint):
     incremental: Incremental | None = None
     changed: Endpoint | None = None
     deleted: Deleted | None = None
+    described: DescribedBy | None = None
     delta: Delta | None = None
     each: Each | None = None
     queue: Queue | None = None
@@ -513,6 +535,8 @@ def _problems_of(
         lists.append((("changed",), obj.changed, asks))
     if obj.deleted is not None:
         lists.append((("deleted",), obj.deleted, {SINCE}))
+    if obj.described is not None:
+        lists.append((("described",), obj.described, set()))
     for path, endpoint, more in lists:
         yield from _unknown(path, endpoint.texts(), known | more)
     yield from _problems_of_since(obj)

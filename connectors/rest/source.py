@@ -11,12 +11,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import RowReader
+from connectors.polled.fingerprint import read_fields
 from connectors.polled.model import ObjectReader
 from connectors.polled.quota import Quota
 from connectors.rest.asks import PAGE_SIZE, fill_params
 from connectors.rest.auth import CERTIFICATE, MAY_TAKE, TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration, shows_certificate
 from connectors.rest.deltas import DeltaReader
+from connectors.rest.describing import described
 from connectors.rest.policy import policy_of
 from connectors.rest.queues import EachReader, QueueReader
 from connectors.rest.reader import Allowance, Api, Parents, RestReader
@@ -24,6 +26,7 @@ from connectors.rest.rows import items_of, layout_of
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
+from connectors.toolkit.metadata import Described
 from runtime.certificates import CLIENT, CertificateFile, keep_end
 from runtime.tls import TlsFiles, client_context
 from schemas.codec.record import AvroSchema
@@ -219,6 +222,11 @@ class RestSource:
         async for page in self.reader(obj, self.system.contract(obj)).changes(None):
             return page.server_at
         return None
+
+    async def describe(self, obj: str) -> Mapping[str, Described | None] | None:
+        """See Describes."""
+        declared, contract = self._declared.objects[obj], self.system.contract(obj)
+        return await described(self._api, declared, read_fields(contract))
 
     async def close(self) -> None:
         """Close the client."""

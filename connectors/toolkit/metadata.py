@@ -21,11 +21,12 @@ class Kind(Enum):
 class Described:
     """A field. `type` is in the vendor's words; `values` are all it may hold, None: any.
 
+    `kind` is None where the type does not tell what its values are in JSON.
     `label` is what people read in place of the name; it stays when a field is renamed.
     """
 
     type: str
-    kind: Kind
+    kind: Kind | None
     values: frozenset[str] | None = None
     label: str | None = None
 
@@ -34,10 +35,10 @@ class Described:
 class Describes(Protocol):
     """A source whose vendor describes what it has."""
 
-    async def describe(self, obj: str) -> Mapping[str, Described | None]:
-        """Return the fields of an object that our user may see, by name.
+    async def describe(self, obj: str) -> Mapping[str, Described | None] | None:
+        """Return the fields of an object that our user may see, by name; None: nothing tells.
 
-        None: it is not there, and need not be.
+        A field that is None is not there, and need not be.
         Raises the errors of `connectors.toolkit.http`, and SchemaMismatchError.
         """
         ...

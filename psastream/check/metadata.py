@@ -78,7 +78,11 @@ def _unread(system: SystemBundle, obj: str, fields: Fields) -> Iterator[tuple[Ve
                 "give the user the right to see it or bring it back; where it was renamed, its"
                 " contract and mapping.yaml name it",
             )
-        elif (wanted := kind_of(column["type"])) and described.kind not in _TAKEN[wanted]:
+        elif (
+            described.kind is not None
+            and (wanted := kind_of(column["type"]))
+            and described.kind not in _TAKEN[wanted]
+        ):
             yield (
                 Verdict.FAIL,
                 f"{name} is {described.type} now, and its contract reads {wanted.value}: its rows"

@@ -85,7 +85,8 @@ async def _described(connector: Connector | None, timeout_s: float) -> list[Find
     for obj in connector.config.objects:
         try:
             async with asyncio.timeout(timeout_s):
-                described[obj] = await connector.source.describe(obj)
+                if (fields := await connector.source.describe(obj)) is not None:
+                    described[obj] = fields
         except (TimeoutError, PsaStreamError) as error:
             why = error.detail if isinstance(error, PsaStreamError) else "no answer in time"
             findings.append(not_described(name, obj, why))

@@ -22,7 +22,7 @@ values = st.one_of(st.none(), st.frozensets(st.text(max_size=4), max_size=4))
 fields_of_a_type = st.builds(
     Described,
     st.sampled_from(["string", "picklist", "double"]),
-    st.sampled_from(Kind),
+    st.one_of(st.none(), st.sampled_from(Kind)),
     values,
     labels,
 )

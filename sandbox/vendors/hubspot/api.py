@@ -14,7 +14,15 @@ from starlette.routing import Route
 from sandbox.vendors import wire
 from sandbox.vendors.faults import bearer_token
 from sandbox.vendors.frame import Frame, VendorError
-from sandbox.vendors.hubspot.objects import STAMP, HubSpotBooks, Record, stamp_text
+from sandbox.vendors.hubspot.objects import (
+    OBJECTS,
+    PROPERTY_TYPES,
+    STAGES,
+    STAMP,
+    HubSpotBooks,
+    Record,
+    stamp_text,
+)
 from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings
 from sandbox.vendors.wire import ExactJSONResponse
@@ -67,6 +75,7 @@ class HubSpotApi(Frame[HubSpotSettings]):
             Route(f"{objects}/search", self.guarded(self._search), methods=["POST"]),
             Route(f"{objects}/{{id}}", self.guarded(self._read)),
             Route(f"{objects}/{{id}}", self.guarded(self._write), methods=["PATCH"]),
+            Route("/crm/v3/properties/{object}", self.guarded(self._properties)),
         ]
 
     def check(self, request: Request) -> None:
@@ -141,6 +150,30 @@ class HubSpotApi(Frame[HubSpotSettings]):
         if after + size < len(rows):
             answer["paging"] = _next_page(str(after + size))
         return ExactJSONResponse(answer)
+
+    async def _properties(self, request: Request) -> Response:
+        """What properties an object has; of stages their values."""
+        name, drift = request.path_params["object"], self._site.drift
+        self._books.table(name)  # raises where there is no such object
+        kept = [each for each in OBJECTS[name] if not drift.is_removed(name, each)]
+        types = {**PROPERTY_TYPES, **dict.fromkeys(drift.added(name), "string")}
+        return ExactJSONResponse(
+            {
+                "results": [
+                    {
+                        "name": each,
+                        "label": each.removeprefix("hs_").replace("_", " ").capitalize(),
+                        "type": types.get(each, "string"),
+                        "options": [
+                            {"label": stage, "value": stage, "hidden": False}
+                            for stage in (STAGES if each == "dealstage" else ())
+                        ],
+                        "archived": False,
+                    }
+                    for each in (*kept, *drift.added(name))
+                ]
+            }
+        )
 
     async def _read(self, request: Request) -> Response:
         """One row; the archive is asked for apart."""

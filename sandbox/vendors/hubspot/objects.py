@@ -39,6 +39,14 @@ OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Object → names of its properties."""
 
+PROPERTY_TYPES: Final[Mapping[str, str]] = {
+    "dealstage": "enumeration",
+    **dict.fromkeys(("hs_is_closed", "hs_is_closed_won"), "bool"),
+    **dict.fromkeys(("amount", "price", "quantity", "hs_deal_stage_probability"), "number"),
+    **dict.fromkeys(("createdate", STAMP), "datetime"),
+}
+"""Types of properties that are no texts."""
+
 STAGES: Final = {
     "appointmentscheduled": "0.2",
     "qualifiedtobuy": "0.4",

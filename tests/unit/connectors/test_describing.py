@@ -25,7 +25,7 @@ AT = datetime(2026, 11, 29, 9, tzinfo=UTC)
 NAME = Described("string", Kind.TEXT, label="Account Name")
 STAGES = Described("picklist", Kind.TEXT, frozenset({"Prospecting"}), "Stage")
 OBJECTS = ("account", "opportunity")
-Answer = Mapping[str, Described | None] | Exception
+Answer = Mapping[str, Described | None] | Exception | None
 
 
 class Shelf:
@@ -55,7 +55,7 @@ class Api:
         self._scripts = scripts
         self.asked: list[tuple[float, str]] = []
 
-    async def describe(self, obj: str) -> Mapping[str, Described | None]:
+    async def describe(self, obj: str) -> Mapping[str, Described | None] | None:
         self.asked.append((round(asyncio.get_running_loop().time() - self.began), obj))
         script = self._scripts.get(obj, [{}])
         answer = script.pop(0) if len(script) > 1 else script[0]
@@ -209,6 +209,12 @@ def test_an_object_that_is_paused_is_asked_nothing() -> None:
     api = Api()
     after(api, Shelf(), 1, paused="account")
     assert [obj for _, obj in api.asked] == ["opportunity"]
+
+
+def test_of_an_object_that_its_api_does_not_describe_nothing_is_kept() -> None:
+    shelf = Shelf()
+    after(Api(account=[None]), shelf, 1)
+    assert shelf.written == [f"{ACCEPTED}|salesforce|opportunity"]
 
 
 def test_without_the_topic_nothing_is_asked() -> None:

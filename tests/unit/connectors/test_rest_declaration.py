@@ -55,6 +55,13 @@ WRONG = {
     "an optional column no contract has": (
         "    path:", "    optional: [rate]\n    path:", 8, "optional: the contract has no",
     ),
+    "values of a field of which nobody says where they are": (
+        "    path:", "    described: {path: /f, name: n, type: t, values: v}\n    path:", 8,
+        "`values` and `value` go together",
+    ),
+    "a description that nothing fills in": (
+        "    path:", "    described: {path: '/f/{x}', name: n, type: t}\n    path:", 8, "{x}",
+    ),
     "an unused field that is used": (
         "    path:", "    unused: [text]\n    path:", 8, "unused: text is a column of the contract",
     ),

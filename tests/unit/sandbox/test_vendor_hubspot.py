@@ -176,3 +176,15 @@ def test_a_write_that_names_what_is_not_there_is_refused(http: TestClient) -> No
     for answer in (http.get(path), http.patch(path, json={"properties": {}})):
         assert (answer.status_code, answer.json()["category"]) == (404, "OBJECT_NOT_FOUND")
     assert http.get("/admin/effects").json() == []
+
+
+def test_the_properties_of_an_object_are_told_with_the_values_of_lists(http: TestClient) -> None:
+    drift = {"object": "deals", "field": "amount", "change": "remove"}
+    assert http.post("/admin/hubspot/fields", json=drift).is_success
+    told = http.get("/hubspot/crm/v3/properties/deals").json()["results"]
+    known = {each["name"]: each for each in told}
+    assert known["dealstage"]["type"] == "enumeration"
+    assert "closedwon" in [each["value"] for each in known["dealstage"]["options"]]
+    assert (known["dealname"]["type"], known["dealname"]["options"]) == ("string", [])
+    assert "amount" not in known
+    assert http.get("/hubspot/crm/v3/properties/tickets").status_code == 404
