@@ -88,6 +88,11 @@ class Bench:
         path = self._configs[0]
         path.write_text(json.dumps(json.loads(path.read_text()) | {"approval": bounds}))
 
+    def shadow(self, *kinds: str) -> None:
+        """Have kinds of commands to NetSuite looked up alone, from the next start on."""
+        path = self._configs[0]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"shadow": kinds}))
+
     def decided(self, natural_key: str) -> list[dict[str, Any]]:
         """What people have decided about a command."""
         values = (message.value() for message in read_topic(self.kafka, DECISIONS))
@@ -558,3 +563,36 @@ def test_what_moves_much_money_is_sent_once_somebody_has_approved_what_it_says(
         ("approved", first["command_id"]),
         ("refused", second["command_id"]),
     ]
+
+
+def test_what_is_in_shadow_is_written_once_it_is_over_and_only_the_newest(bench: Bench) -> None:
+    """Other kinds and targets go on meanwhile."""
+    there, changed = bench.customer("w1"), bench.customer("w2")
+    newest = bench.customer("w2", revision=2)
+    plans = [bench.plan(f"w{number}") for number in range(3)]
+    bench.shadow("upsert_customer")
+    bench.start()
+    bench.send(there, changed, *plans)
+    assert set(bench.statuses(there, changed)) == {"rejected"}
+    bench.send(newest)
+    assert bench.statuses(newest) == ["rejected"]
+    assert set(bench.statuses(*plans)) == {"succeeded"}
+    assert bench.effects() == once("project", plans, "project_id")
+    shadowed = (
+        'psastream_commands_shadowed{kind="upsert_customer",plan="create",target="netsuite"} 2.0'
+    )
+    eventually(lambda: bench.shows(shadowed), deadline_s=DEADLINE_S)
+    listed = bench.psastream("commands", "list", "--target", "netsuite", "--state", "held")
+    assert "held  would create  upsert_customer" in listed.stdout
+    exceptions = bench.psastream("exceptions", "list")
+    assert "2 in shadow" in exceptions.stdout
+
+    assert bench.stop() == 0, bench.log()
+    bench.shadow()
+    bench.start()
+    eventually(
+        lambda: bench.statuses(there, newest) == ["succeeded", "succeeded"], deadline_s=RELEASED_S
+    )
+    assert bench.effects() == once("customer", [there, newest], "customer_id") + once(
+        "project", plans, "project_id"
+    )
