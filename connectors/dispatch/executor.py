@@ -46,7 +46,7 @@ from connectors.dispatch.questions import Questions
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.repeated import Repeated, Stuck
 from connectors.dispatch.retry import RetryPolicy
-from connectors.dispatch.shadow import SHADOWED, planned
+from connectors.dispatch.shadow import has_come, is_shadow, planned
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.spans import step_span, tell_outcome
 from connectors.dispatch.verdicts import (
@@ -287,16 +287,8 @@ class TargetExecutor:
                 return self._show()
 
     def _has_word(self, refusal: Refusal) -> bool:
-        """Whether it waited for a person's word, and there is one, or none is needed any more.
-
-        A shadow that is over is one, too.
-        """
-        if refusal.problem.reason not in (Reason.APPROVAL, Reason.SHADOW):
-            return False
-        if refusal.problem.reason is Reason.SHADOW:
-            return not self._is_shadowed(refusal.command)
-        problem = self._withholds(refusal.command)
-        return problem is None or problem.code != refusal.problem.code
+        """Whether it waited for a person's word, and there is one, or none is needed any more."""
+        return has_come(refusal.problem, self._withholds(refusal.command))
 
     def _try_again(self, refusal: Refusal) -> None:
         command = refusal.command
@@ -382,8 +374,7 @@ class TargetExecutor:
 
     def _count(self, kind: str) -> int:
         """Return of how many natural keys the next command is of a kind."""
-        keys = filter(self._ledger.has_work, self._tasks)
-        return sum(self._ledger.kind(natural_key) == kind for natural_key in keys)
+        return sum(self._ledger.kind(it) == kind for it in self._tasks if self._ledger.has_work(it))
 
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
@@ -424,7 +415,7 @@ class TargetExecutor:
                 return await self._revisit(step)
             case Attempt():
                 problem = self._withholds(command) or self._holds(command)
-                if problem is None or problem.code == SHADOWED:
+                if problem is None or is_shadow(problem):
                     return await (self._ask_first if problem else self._attempt_guarded)(step)
                 outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
                 await self._settle(command, outcome)
@@ -432,8 +423,7 @@ class TargetExecutor:
                 return None
 
     def _is_shadowed(self, command: Command) -> bool:
-        problem = self._withholds(command)
-        return problem is not None and problem.code == SHADOWED
+        return is_shadow(self._withholds(command))
 
     def _holds(self, command: Command) -> Problem | None:
         """Return why it is not sent, where the last ones of its kind were refused for that."""
@@ -501,16 +491,22 @@ class TargetExecutor:
         except RecordError as error:  # the attempt meets it, too, and tells
             found, refusal = None, error
         self._asked.add(command.natural_key)
-        if found is not None and not found.differs:
-            outcome = carried_out(Status.ADOPTED, step.number - 1, found)
-        elif self._is_shadowed(command):
-            problem = planned(command, found, refusal)
-            outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
-        else:
+        if found is None or found.differs:
+            if self._is_shadowed(command):
+                return await self._tell_plan(command, step.number - 1, found, refusal)
             return await self._attempt(step)
+        self._heard(command.kind)
+        await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
+        return None
+
+    async def _tell_plan(
+        self, command: Command, attempts: int, found: Applied | None, refusal: RecordError | None
+    ) -> TransientError | AuthenticationError | None:
+        """Settle a command in shadow by what it would do."""
         if refusal is None or is_from_target(refusal):
             self._heard(command.kind)
-        await self._settle(command, outcome)
+        problem = planned(command, found, refusal)
+        await self._settle(command, Outcome(Status.REJECTED, attempts, problem=problem))
         return None
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
@@ -522,6 +518,8 @@ class TargetExecutor:
             self._ledger.unknown(command.natural_key)
             return error
         except RecordError as error:
+            if self._is_shadowed(command):
+                return await self._tell_plan(command, step.attempts, None, error)
             if is_from_target(error):
                 self._heard(command.kind)
             await self._settle(command, rejected(step.attempts, error))
@@ -617,8 +615,7 @@ class TargetExecutor:
     def _heard(self, kind: str) -> None:
         """Take in an answer that only a target gives that is well."""
         self._gate.answered(kind)
-        spoke_for_kind = self._repeated.answered(kind)
-        if spoke_for_kind is not None:
+        if (spoke_for_kind := self._repeated.answered(kind)) is not None:
             self._nudge(spoke_for_kind)
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
@@ -639,8 +636,7 @@ class TargetExecutor:
         self._repeated.settled(command)
         self._failing.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
-        is_shadow = outcome.problem is not None and outcome.problem.reason is Reason.SHADOW
-        status = "shadowed" if is_shadow else outcome.status.value
+        status = "shadowed" if is_shadow(outcome.problem) else outcome.status.value
         self._metrics.commands.labels(self._target, command.kind, status).inc()
         if command.issued_at is not None:
             seconds = max(0.0, (self._now() - command.issued_at).total_seconds())

@@ -140,6 +140,22 @@ def shadowed(command: Command, kinds: Collection[str | None]) -> Problem | None:
     return None
 
 
+def is_shadow(problem: Problem | None) -> bool:
+    """Whether shadow is why a command is not sent."""
+    return problem is not None and problem.reason is Reason.SHADOW
+
+
+def has_come(waited: Problem, withheld: Problem | None) -> bool:
+    """Whether what a command waited for is there, a person's word or the end of its shadow.
+
+    `withheld` is why it may not be sent now. For anything else a command waits in other ways.
+    """
+    if is_shadow(waited):
+        return not is_shadow(withheld)
+    is_asked = waited.reason is Reason.APPROVAL
+    return is_asked and (withheld is None or withheld.code != waited.code)
+
+
 def planned(command: Command, found: Applied | None, refusal: RecordError | None = None) -> Problem:
     """Return what a command would do, by what the target shows, or what it refuses to show."""
     field = None

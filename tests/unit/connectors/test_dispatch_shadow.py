@@ -158,7 +158,7 @@ async def test_a_look_that_fails_is_repeated() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_the_target_refuses_to_show_would_be_refused() -> None:
+async def test_what_the_target_refuses_to_show_would_be_refused_however_often_it_is_asked() -> None:
     refusal = VendorRejectedError(
         400, [VendorFault("USER_ERROR", "no such currency", "currency")], context={}
     )
@@ -171,6 +171,11 @@ async def test_what_the_target_refuses_to_show_would_be_refused() -> None:
         assert (code, detail) == (
             WOULD_BE_REFUSED, "would be refused: USER_ERROR: no such currency",
         )  # fmt: skip
+
+        at.sink.look_errors.append(refusal)
+        at.session.hear(RetryRequest(EXCEPTION))
+        await reached(lambda: len(at.journal.outcomes) == 2)
+        assert at.plan() == (code, detail, True)
 
 
 @pytest.mark.asyncio
