@@ -145,6 +145,7 @@ class TargetExecutor:
         self._in_flight: set[str] = set()
         self._pausing: set[str] = set()
         self._failing: set[str] = set()  # natural keys, from a failure until it is settled
+        self._unwritten: set[str] = set()  # those of which a write has failed
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
         self._is_draining = False
@@ -349,6 +350,8 @@ class TargetExecutor:
                 failures = 0  # the next command starts afresh
             if error is not None:
                 failures += 1
+                if isinstance(step, Attempt) and not self._is_shadowed(step.command):
+                    self._unwritten.add(natural_key)
                 is_alone = self._repeated.fails_alone(natural_key)
                 if is_alone and isinstance(error, AuthenticationError):
                     error = denied_alone(error)
@@ -370,6 +373,7 @@ class TargetExecutor:
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
         self._failing.discard(natural_key)
+        self._unwritten.discard(natural_key)
         del self._tasks[natural_key], self._news[natural_key]
 
     def _count(self, kind: str) -> int:
@@ -502,8 +506,8 @@ class TargetExecutor:
     async def _tell_plan(
         self, command: Command, attempts: int, found: Applied | None, refusal: RecordError | None
     ) -> TransientError | AuthenticationError | None:
-        """Settle a command in shadow by what it would do."""
-        if refusal is None or is_from_target(refusal):
+        """Settle a command in shadow; what a look shows says nothing about writes that fail."""
+        if not self._unwritten & self._failing and (refusal is None or is_from_target(refusal)):
             self._heard(command.kind)
         problem = planned(command, found, refusal)
         await self._settle(command, Outcome(Status.REJECTED, attempts, problem=problem))

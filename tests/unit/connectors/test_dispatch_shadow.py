@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from connectors.dispatch.journal import Memory
 from connectors.dispatch.lease import Check
 from connectors.dispatch.main import load_sink
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.pace import HOUR_S
 from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.session import Session, Target
 from connectors.dispatch.shadow import (
@@ -45,8 +47,9 @@ from connectors.toolkit.http import Limiter, VendorClient
 from schemas.errors import ConfigError, InvalidEntityError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command, not_available
 from tests.support.vendor_server import NoCredentials, serving
-from tests.support.virtual_time import START
+from tests.support.virtual_time import START, now, run_virtually
 from tests.unit.connectors.test_dispatch_executor import DEADLINE_S, reached
+from tests.unit.connectors.test_dispatch_gate import AT_FIRST, PROBES_AN_HOUR
 from tests.unit.connectors.test_dispatch_session import PLACES, committable, config, delivery
 from tests.unit.connectors.test_dispatch_stops import idle
 
@@ -98,6 +101,7 @@ async def desk(
     journal: MemoryJournal | None = None,
     approvals: Approvals | None = None,
     stops: Stops | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[Desk]:
     sink, journal = sink or FakeTarget(), journal or MemoryJournal()
     target = Target(config("netsuite").model_copy(update={"shadow": shadow}), sink)
@@ -105,7 +109,7 @@ async def desk(
     async with asyncio.TaskGroup() as group:
         it = Session(
             {"netsuite": target}, memory or Memory(), journal, metrics=DispatchMetrics(registry),
-            spawn=group.create_task, approvals=approvals, stops=stops,
+            spawn=group.create_task, approvals=approvals, stops=stops, now=clock,
         )  # fmt: skip
         yield Desk(it, sink, journal, registry)
         await it.drain(DEADLINE_S)
@@ -176,6 +180,33 @@ async def test_what_the_target_refuses_to_show_would_be_refused_however_often_it
         at.session.hear(RetryRequest(EXCEPTION))
         await reached(lambda: len(at.journal.outcomes) == 2)
         assert at.plan() == (code, detail, True)
+
+
+@pytest.mark.fault("D1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_d1_looks_in_shadow_say_nothing_about_writes_that_fail(is_refused: bool) -> None:
+    """Maintenance: what is in shadow is answered all the time, and nothing is written."""
+    refusal = VendorRejectedError(400, [], context={})
+
+    async def story() -> None:
+        async with desk(("upsert_project",), clock=now) as at:
+            keys = [f"netsuite:customer:{number}" for number in range(50)]
+            for key in keys:
+                at.sink.will(key, *[not_available() for _ in range(1_000)])
+            at.send(*(make_command(key, kind="upsert_customer") for key in keys))
+            for number in range(360):
+                at.sink.look_errors.extend([refusal] * is_refused)
+                at.send(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(10)
+
+            assert at.sink.calls <= AT_FIRST + PROBES_AN_HOUR
+            assert all(key.startswith("netsuite:netsuite:project:") for key in at.journal.open)
+            at.sink.script.clear()
+            await asyncio.sleep(HOUR_S)
+            assert {key for key, _ in at.sink.effects} == set(keys)
+            assert len(at.journal.open) == 360
+
+    run_virtually(story())
 
 
 @pytest.mark.asyncio
