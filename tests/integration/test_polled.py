@@ -454,3 +454,40 @@ def test_orders_are_carried_out_once_by_whichever_process_finds_them(
         pipeline.await_rows("src.float.project", 1)
         pipeline.await_changes("src.float.person", more_than=10)
         assert len(pipeline.changes("src.float.person")) == 11
+
+
+def test_what_an_api_describes_otherwise_than_was_accepted_is_told_until_somebody_accepts_it(
+    stack: RunningStack, vendors: Vendors, tmp_path: Path
+) -> None:
+    environment = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": stack.addresses.bootstrap_servers,
+        "PSASTREAM_REGISTRY_URL": stack.addresses.registry_url,
+        **vendors.environment,
+    }
+
+    def drift(*arguments: str) -> tuple[int, str]:
+        command = ["connectors", "drift", "salesforce", "account", *arguments]
+        shown = CliRunner().invoke(app, command, env=environment)
+        return shown.exit_code, shown.output
+
+    def counted() -> float:
+        with suppress(URLError):  # a process that has just begun does not answer yet
+            return pipeline.metric("psastream_source_drift", object="account", kind="new_field")
+        return 0
+
+    with pipeline_of(stack, vendors, tmp_path, **{"description.interval.ms": 1_000}) as pipeline:
+        pipeline.start()
+        eventually(lambda: "as accepted" in drift()[1], deadline_s=DEADLINE_S)
+        assert drift("--source", str(pipeline.configs[0]))[0] == 0
+
+        vendors.admin.add_field("salesforce", "Account", "Tier__c", "gold")
+        asked = drift("--source", str(pipeline.configs[0]))
+        assert asked == (1, "salesforce account: new_field: Tier__c is new (string)\n")
+        eventually(lambda: counted() == 1, deadline_s=DEADLINE_S)
+        eventually(lambda: drift() == asked, deadline_s=DEADLINE_S)
+
+        code, said = drift("--accept", "--note", "of the sales team")
+        assert code == 0 and said.endswith("1 accepted\n")
+        assert drift()[0] == 0
+        eventually(lambda: counted() == 0, deadline_s=DEADLINE_S)
+        assert "poll.description_failed" not in pipeline.log_path.read_text()
