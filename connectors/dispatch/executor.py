@@ -154,9 +154,8 @@ class TargetExecutor:
         self._repeated = Repeated(journal, check, self._now_s, told)
         self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
-        for refusal in refused:
-            if self._has_word(refusal):
-                self._refusals.request(RetryRequest(refusal.exception_id), self._now_s())
+        for refusal in filter(self._has_word, refused):
+            self._refusals.request(RetryRequest(refusal.exception_id), self._now_s())
         self._pacer.wake()
         self.stop(stopped)
 
@@ -514,7 +513,7 @@ class TargetExecutor:
         return None
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
-        command = step.command
+        command, refusal = step.command, None
         self._asked.add(command.natural_key)  # there is an intent of it
         try:
             found = await self._ask(command)
@@ -522,18 +521,19 @@ class TargetExecutor:
             self._ledger.unknown(command.natural_key)
             return error
         except RecordError as error:
-            if self._is_shadowed(command):
-                return await self._tell_plan(command, step.attempts, None, error)
-            if is_from_target(error):
-                self._heard(command.kind)
-            await self._settle(command, rejected(step.attempts, error))
-            return None
-        if found is None or found.differs:
-            # It says nothing about writes: a target in maintenance may be read.
-            self._ledger.not_applied(command.natural_key)
-        else:
+            found, refusal = None, error
+        if found is not None and not found.differs:
             self._heard(command.kind)
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
+        elif self._is_shadowed(command):
+            return await self._tell_plan(command, step.attempts, found, refusal)
+        elif refusal is not None:
+            if is_from_target(refusal):
+                self._heard(command.kind)
+            await self._settle(command, rejected(step.attempts, refusal))
+        else:
+            # It says nothing about writes: a target in maintenance may be read.
+            self._ledger.not_applied(command.natural_key)
         return None
 
     async def _revisit(self, step: Revisit) -> TransientError | AuthenticationError | None:

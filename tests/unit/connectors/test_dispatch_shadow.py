@@ -231,7 +231,7 @@ async def test_what_another_system_has_done_meanwhile_is_seen_when_it_is_looked_
         await at.settled()
         at.session.hear(RetryRequest(EXCEPTION))
         await reached(lambda: len(at.journal.outcomes) == 2)
-        assert at.plan()[0] == WOULD_CREATE
+        assert (at.plan()[0], len(at.sink.looks)) == (WOULD_CREATE, 2)
 
         at.sink.held[command.natural_key] = command.payload
         at.session.hear(RetryRequest(EXCEPTION))
