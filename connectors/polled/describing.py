@@ -30,7 +30,7 @@ from connectors.polled.fingerprint import (
 )
 from connectors.polled.order_log import Told
 from connectors.toolkit.metadata import Describes
-from schemas.errors import PsaStreamError, TransientError
+from schemas.errors import DecodeError, PsaStreamError, TransientError
 from schemas.system import SystemBundle
 
 _log = structlog.get_logger()
@@ -112,6 +112,12 @@ class Looks:
         now = Fingerprint(system, obj, self._clock(), self._config.name, fields=fields)
         accepted = told.fingerprint(ACCEPTED, system, obj)
         if accepted is None:
+            if told.has_accepted(system, obj):
+                raise DecodeError(
+                    "what people accepted of it cannot be read",
+                    hint=f"psastream connectors drift {system} {obj} --accept takes what is"
+                    " described now",
+                )
             await self._kept.keep(ACCEPTED, now)
             accepted = now
             _log.info("poll.description_accepted", system=system, object=obj, fields=sorted(fields))

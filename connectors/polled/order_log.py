@@ -40,16 +40,22 @@ CLOSE_S: Final = 5.0
 class Told:
     """What the topic holds. `orders` and `answers`: the last of each object and concern.
 
-    `fingerprints`: the last of each object, as accepted and as described, by `Fingerprint.key`.
+    `fingerprints`: the last of each object, as accepted and as described, by `Fingerprint.key`;
+    `unreadable`: keys of those of which the last cannot be read.
     """
 
     orders: Mapping[str, Order] = field(default_factory=dict)
     answers: Mapping[str, Taken] = field(default_factory=dict)
     fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
+    unreadable: frozenset[str] = frozenset()
 
     def fingerprint(self, of: str, system: str, obj: str) -> Fingerprint | None:
         """Return an object's as `ACCEPTED` or as `DESCRIBED`."""
         return self.fingerprints.get(f"{of}|{system}|{obj}")
+
+    def has_accepted(self, system: str, obj: str) -> bool:
+        """Whether anything was accepted of an object, though it may not be readable."""
+        return f"{ACCEPTED}|{system}|{obj}" in self.fingerprints.keys() | self.unreadable
 
     def standing(self, system: str, obj: str) -> list[Order]:
         """Return the orders of an object that are not done.
@@ -148,8 +154,10 @@ def told_by(
     orders: dict[str, Order] = dict(before.orders) if before else {}
     answers: dict[str, Taken] = dict(before.answers) if before else {}
     fingerprints: dict[str, Fingerprint] = dict(before.fingerprints) if before else {}
+    unreadable: set[str] = set(before.unreadable) if before else set()
     for key, value in records:
         name = (key or b"").decode("utf-8", "backslashreplace")
+        unreadable.discard(name)
         if value is None:
             orders.pop(name, None)
             answers.pop(name, None)
@@ -159,7 +167,10 @@ def told_by(
             if name.startswith("answer|"):
                 answers[name] = Taken.from_bytes(value)
             elif name.startswith((f"{ACCEPTED}|", f"{DESCRIBED}|")):
+                fingerprints.pop(name, None)
+                unreadable.add(name)
                 fingerprints[name] = Fingerprint.from_bytes(value)
+                unreadable.discard(name)
             else:
                 orders[name] = Order.from_bytes(value)
         except UNREADABLE as error:
@@ -169,4 +180,4 @@ def told_by(
                 error=f"{type(error).__name__}: {error}",
                 hint="it is left out; find who writes to the topic, and give the order again",
             )
-    return Told(orders, answers, fingerprints)
+    return Told(orders, answers, fingerprints, frozenset(unreadable))

@@ -13,7 +13,7 @@ import structlog
 from connectors.polled import instruments
 from connectors.polled.describing import Looks
 from connectors.polled.fingerprint import ACCEPTED, DESCRIBED, DriftKind, Fingerprint
-from connectors.polled.order_log import Told
+from connectors.polled.order_log import Told, told_by
 from connectors.toolkit.faults import QuotaExhaustedError, VendorRejectedError
 from connectors.toolkit.metadata import Described, Kind
 from schemas.errors import BrokerUnavailableError
@@ -31,14 +31,18 @@ Answer = Mapping[str, Described | None] | Exception | None
 class Shelf:
     """What is kept, in memory, and at first not where it fails or there is no topic."""
 
-    def __init__(self, *, failures: int = 0, is_there: bool = True) -> None:
+    def __init__(
+        self, *, failures: int = 0, is_there: bool = True, unreadable: str | None = None
+    ) -> None:
         self.kept: dict[str, Fingerprint] = {}
         self.written: list[str] = []
         self._failures = failures
         self._is_there = is_there
+        self._unreadable = [] if unreadable is None else [(unreadable.encode(), b"{")]
 
     async def told(self) -> Told | None:
-        return Told(fingerprints=dict(self.kept)) if self._is_there else None
+        kept = [(key.encode(), each.to_bytes()) for key, each in self.kept.items()]
+        return told_by([*kept, *self._unreadable]) if self._is_there else None
 
     async def keep(self, of: str, fingerprint: Fingerprint) -> None:
         if self._failures:
@@ -197,6 +201,15 @@ def test_an_object_that_is_refused_holds_up_no_other(error: Exception) -> None:
     lines = after(Api(account=[error]), shelf, 1)
     assert lines[0]["event"] == "poll.description_failed"
     assert shelf.written == [f"{ACCEPTED}|salesforce|opportunity"]
+
+
+def test_what_people_accepted_is_not_overwritten_where_it_cannot_be_read() -> None:
+    shelf = Shelf(unreadable=f"{ACCEPTED}|salesforce|account")
+    lines = after(Api(account=[{"Name": NAME}]), shelf, 2)
+    assert shelf.written == [f"{ACCEPTED}|salesforce|opportunity"]
+    failed = [each for each in lines if each["event"] == "poll.description_failed"]
+    assert [each["object"] for each in failed] == ["account"] * 2
+    assert "--accept" in str(failed[0]["error"])
 
 
 def test_a_broker_that_is_away_is_asked_at_the_next_look() -> None:
