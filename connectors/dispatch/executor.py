@@ -430,14 +430,12 @@ class TargetExecutor:
 
     def _holds(self, command: Command) -> Problem | None:
         """Return why it is not sent, where the last ones of its kind were refused for that."""
-        is_tried = command.command_id in self._trials
-        held = None if is_tried else self._refusals.holding(command.kind)
+        held = None if command.command_id in self._trials else self._refusals.holding(command.kind)
         return held and replace(held, is_held=True)
 
     def _reconsider(self, command: Command) -> None:
         """Try it again where a person has said something while it was recorded that it waits."""
-        told = self._refusals.waiting(exception_id(command))
-        if told is not None and self._has_word(told):
+        if (told := self._refusals.waiting(exception_id(command))) and self._has_word(told):
             self._refusals.request(RetryRequest(told.exception_id), self._now_s())
             self._pacer.wake()
 
@@ -498,16 +496,16 @@ class TargetExecutor:
             if self._is_shadowed(command):
                 return await self._tell_plan(command, step.number - 1, found, refusal)
             return await self._attempt(step)
-        self._heard(command.kind)
+        self._heard(command)
         await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
         return None
 
     async def _tell_plan(
         self, command: Command, attempts: int, found: Applied | None, refusal: RecordError | None
     ) -> TransientError | AuthenticationError | None:
-        """Settle a command in shadow; what a look shows says nothing about writes that fail."""
-        if not self._unwritten & self._failing and (refusal is None or is_from_target(refusal)):
-            self._heard(command.kind)
+        """Settle a command in shadow by what it would do."""
+        if refusal is None or is_from_target(refusal):
+            self._heard(command)
         problem = planned(command, found, refusal)
         await self._settle(command, Outcome(Status.REJECTED, attempts, problem=problem))
         return None
@@ -523,13 +521,13 @@ class TargetExecutor:
         except RecordError as error:
             found, refusal = None, error
         if found is not None and not found.differs:
-            self._heard(command.kind)
+            self._heard(command)
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         elif self._is_shadowed(command):
             return await self._tell_plan(command, step.attempts, found, refusal)
         elif refusal is not None:
             if is_from_target(refusal):
-                self._heard(command.kind)
+                self._heard(command)
             await self._settle(command, rejected(step.attempts, refusal))
         else:
             # It says nothing about writes: a target in maintenance may be read.
@@ -607,19 +605,21 @@ class TargetExecutor:
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
             if is_from_target(error):
-                self._heard(command.kind)
+                self._heard(command)
             outcome = rejected(step.number, error)
             _log.warning("dispatch.rejected", **command.named, code=error.code, error=str(error))
         else:
-            self._heard(command.kind)
+            self._heard(command)
             outcome = carried_out(Status.SUCCEEDED, step.number, done)
         await self._settle(command, outcome)
         return None
 
-    def _heard(self, kind: str) -> None:
+    def _heard(self, command: Command) -> None:
         """Take in an answer that only a target gives that is well."""
-        self._gate.answered(kind)
-        if (spoke_for_kind := self._repeated.answered(kind)) is not None:
+        if self._unwritten & self._failing and self._is_shadowed(command):
+            return  # a look alone: a target in maintenance may be read
+        self._gate.answered(command.kind)
+        if (spoke_for_kind := self._repeated.answered(command.kind)) is not None:
             self._nudge(spoke_for_kind)
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:

@@ -183,8 +183,8 @@ async def test_what_the_target_refuses_to_show_would_be_refused_however_often_it
 
 
 @pytest.mark.fault("D1", place="connectors/dispatch/executor.py")
-@pytest.mark.parametrize("is_refused", [False, True])
-def test_d1_looks_in_shadow_say_nothing_about_writes_that_fail(is_refused: bool) -> None:
+@pytest.mark.parametrize("shown", ["nothing", "a refusal", "the content"])
+def test_d1_looks_in_shadow_say_nothing_about_writes_that_fail(shown: str) -> None:
     """Maintenance: what is in shadow is answered all the time, and nothing is written."""
     refusal = VendorRejectedError(400, [], context={})
 
@@ -195,8 +195,11 @@ def test_d1_looks_in_shadow_say_nothing_about_writes_that_fail(is_refused: bool)
                 at.sink.will(key, *[not_available() for _ in range(1_000)])
             at.send(*(make_command(key, kind="upsert_customer") for key in keys))
             for number in range(360):
-                at.sink.look_errors.extend([refusal] * is_refused)
-                at.send(make_command(f"netsuite:project:{number}"))
+                command = make_command(f"netsuite:project:{number}")
+                at.sink.look_errors.extend([refusal] * (shown == "a refusal"))
+                if shown == "the content":
+                    at.sink.held[command.natural_key] = command.payload
+                at.send(command)
                 await asyncio.sleep(10)
 
             assert at.sink.calls <= AT_FIRST + PROBES_AN_HOUR
@@ -204,7 +207,7 @@ def test_d1_looks_in_shadow_say_nothing_about_writes_that_fail(is_refused: bool)
             at.sink.script.clear()
             await asyncio.sleep(HOUR_S)
             assert {key for key, _ in at.sink.effects} == set(keys)
-            assert len(at.journal.open) == 360
+            assert len(at.journal.open) == (0 if shown == "the content" else 360)
 
     run_virtually(story())
 
