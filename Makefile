@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-connectors \
+.PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-product test-connectors \
 	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-privacy verify-traces verify-deploy verify-cluster verify-image verify-upgrade outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model bench-backfill profile clean
 
@@ -45,8 +45,8 @@ picture-superset: $(READY) ## Take the picture of the dashboard of the BI tutori
 		$(PYTEST) tests/bi/test_tutorial.py
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j7 \
-		test-parts test-systems test-engine test-story test-unit test-connectors test-property)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j8 \
+		test-parts test-systems test-engine test-story test-unit test-product test-connectors test-property)
 
 SYSTEMS_TESTS = $(wildcard $(addprefix tests/integration/test_,dispatch.py polled.py singer.py vendors*.py \
 	registry.py runtime_kafka.py secure_kafka.py unreachable.py))
@@ -65,7 +65,10 @@ test-story: $(READY)
 	@$(PYTEST) tests/e2e
 
 test-unit: $(READY)
-	@nice -n 5 $(PYTEST) tests/unit --ignore=tests/unit/connectors
+	@nice -n 5 $(PYTEST) tests/unit $(addprefix --ignore=tests/unit/,connectors psastream sandbox)
+
+test-product: $(READY)
+	@nice -n 5 $(PYTEST) tests/unit/psastream tests/unit/sandbox
 
 test-connectors: $(READY)
 	@nice -n 5 $(PYTEST) tests/unit/connectors
